@@ -10,8 +10,6 @@ use std::time::Duration;
 use clap::ArgAction;
 use coterie_config::{ClusterToken, Secret, duration, size};
 
-use crate::rights::PubsubDefault;
-
 /// See the module's head.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Config {
@@ -81,8 +79,8 @@ pub struct Config {
     )]
     pub max_value_bytes: u64,
 
-    /// The password of the default user, until ACL SETUSER or CONFIG SET changes that user; empty for
-    /// none.
+    /// The password of the default user, until ACL SETUSER or CONFIG SET changes that user; empty
+    /// for none.
     #[arg(
         long,
         env = "COTERIE_REQUIREPASS",
@@ -91,8 +89,8 @@ pub struct Config {
     )]
     pub requirepass: Option<Secret>,
 
-    /// A file of users, a line `user NAME RULE ...` each. They become the users of a cluster that has
-    /// none; ACL LOAD and ACL SAVE read and write it.
+    /// A file of users, a line `user NAME RULE ...` each. They become the users of a cluster that
+    /// has none; ACL LOAD and ACL SAVE read and write it.
     #[arg(long, env = "COTERIE_ACLFILE", value_name = "PATH")]
     pub aclfile: Option<PathBuf>,
 
@@ -260,6 +258,15 @@ pub struct Config {
         default_value_t = 128
     )]
     pub slowlog_max_len: u64,
+}
+
+/// The channels that a new user may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum PubsubDefault {
+    /// All.
+    Allchannels,
+    /// None.
+    Resetchannels,
 }
 
 /// A group drops its replies to a proxy that was silent for ten minutes of the group's clock, so a

@@ -38,8 +38,8 @@ mod stalled_clients;
 mod start;
 mod stats;
 
-pub use config::Config;
-pub use rights::{AclFileError, PubsubDefault};
+pub use config::{Config, PubsubDefault};
+pub use rights::AclFileError;
 pub use start::{Handle, RunError, run, start, start_with};
 
 /// The version of Redis whose behaviour is tracked.

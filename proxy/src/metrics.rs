@@ -164,21 +164,6 @@ impl Metrics {
         );
         counter("auth_failures", "Wrong passwords", &self.auth_failures);
         counter(
-            "denied_commands",
-            "Commands that their users may not run",
-            &self.denied_commands,
-        );
-        counter(
-            "denied_keys",
-            "Commands with keys that their users may not use so",
-            &self.denied_keys,
-        );
-        counter(
-            "denied_channels",
-            "Commands with channels that their users may not use",
-            &self.denied_channels,
-        );
-        counter(
             "output_limit_disconnections",
             "Clients closed because they did not read their replies",
             &self.output_limit_disconnections,
@@ -198,7 +183,29 @@ impl Metrics {
             "Times that news of a server may have been missed",
             &self.news_missed,
         );
+        self.register_denials(registry);
         self.register_messages(registry);
+    }
+
+    fn register_denials(&self, registry: &mut Registry) {
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(name, help, counter.clone());
+        };
+        counter(
+            "denied_commands",
+            "Commands that their users may not run",
+            &self.denied_commands,
+        );
+        counter(
+            "denied_keys",
+            "Commands with keys that their users may not use so",
+            &self.denied_keys,
+        );
+        counter(
+            "denied_channels",
+            "Commands with channels that their users may not use",
+            &self.denied_channels,
+        );
     }
 
     fn register_messages(&self, registry: &mut Registry) {

@@ -26,7 +26,7 @@ use coterie_types::Revision;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use crate::Config;
+use crate::config::{Config, PubsubDefault};
 
 pub(crate) use denials::{Context, Denials, Denied, Entry, What};
 pub(crate) use follow::follow;
@@ -95,8 +95,8 @@ impl Rights {
         Reading::new(self.all_channels.load(Ordering::Relaxed))
     }
 
-    /// Whether a client must authenticate, because the default user needs a password or is off, or is
-    /// not known.
+    /// Whether a client must authenticate, because the default user needs a password or is off, or
+    /// is not known.
     pub(crate) fn need_password(&self) -> bool {
         let users = self.users.load();
         users.as_ref().is_none_or(|users| {
@@ -127,8 +127,8 @@ impl Rights {
         self.taken.lock().requirepass = Bytes::copy_from_slice(text);
     }
 
-    /// Takes the users of a catalog, unless a newer one was taken. Returns whether they changed: then
-    /// all connections must be woken, so that they follow at once.
+    /// Takes the users of a catalog, unless a newer catalog was taken. Returns whether they
+    /// changed: then all connections must be woken, so that they follow at once.
     #[must_use]
     pub(crate) fn take(&self, catalog: &Catalog) -> bool {
         let mut taken = self.taken.lock();
@@ -173,16 +173,7 @@ fn compile(name: &Bytes, rules: &[u8]) -> User {
     })
 }
 
-/// The channels that a new user may use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum PubsubDefault {
-    /// All.
-    Allchannels,
-    /// None.
-    Resetchannels,
-}
-
-/// The user that is named, in Redis' words for a connection that has not authenticated, too.
+/// The name of the default user.
 pub(crate) fn default_name() -> Bytes {
     Bytes::from_static(DEFAULT_USER)
 }

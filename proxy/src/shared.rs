@@ -8,6 +8,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use coterie_meta_client::MetaClient;
 use coterie_protocol::catalog::Catalog;
+use coterie_redis_compat::CommandError;
+use coterie_redis_compat::acl::{USERS_UNKNOWN, Users};
 use tokio::sync::watch;
 
 use crate::client_memory::ClientMemory;
@@ -65,6 +67,11 @@ impl Shared {
     /// Bytes of the largest value a client may write.
     pub(crate) fn value_bytes_max(&self) -> usize {
         usize::try_from(self.max_value_bytes).unwrap_or(usize::MAX)
+    }
+
+    /// All users. Errors: `USERS_UNKNOWN` before the first catalog.
+    pub(crate) fn users(&self) -> Result<Arc<Users>, CommandError> {
+        self.rights.users().ok_or(USERS_UNKNOWN)
     }
 
     /// Follows the users of the newest catalog at once.

@@ -24,5 +24,6 @@ mod proxy {
     mod stops;
     mod threads;
     mod transactions;
+    mod user_changes;
     mod users;
 }

@@ -32,8 +32,8 @@ pub use password::Digest;
 pub use rule::{Reading, RuleError};
 pub use secrets::redacted;
 pub use selector::Selector;
-pub use user::{User, is_name};
-pub use users::{DEFAULT_USER, Users};
+pub use user::{DEFAULT_USER, User, is_name};
+pub use users::Users;
 pub use words::line_words;
 
 /// The lines of these files.

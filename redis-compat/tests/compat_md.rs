@@ -51,7 +51,9 @@ difference that is not listed here is a bug.
 - There are 16 databases, tables 0 to 15.
 - Commands that ask all groups, or wait, are refused within MULTI
   (`Command not allowed inside a transaction`): `DBSIZE`, `KEYS`, `SCAN`, `RANDOMKEY`, `FLUSHDB`,
-  `FLUSHALL`, `INFO`, `WAIT`, `DEBUG` and `COTERIE`.
+  `FLUSHALL`, `INFO`, `WAIT`, `DEBUG`, `COTERIE`, and `ACL` where it changes users.
+- Users belong to the cluster, and see no names of keys and channels that their patterns do not fit:
+  [users and rights](users.md).
 - Replies are limited: 64 MiB for a transaction, 512 MiB for a command.
 - A request has at most 1,048,576 words, and 64 MiB in total unless a single value may be longer;
   send more keys or bytes in several commands. The keys that a connection watches count for the

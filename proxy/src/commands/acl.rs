@@ -6,15 +6,12 @@
 mod change;
 mod show;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
-use coterie_redis_compat::acl::{GENPASS_BITS, USERS_UNKNOWN, Users, of_category};
+use coterie_redis_compat::acl::{GENPASS_BITS, of_category};
 use coterie_redis_compat::errors::NOT_AN_INTEGER;
 use coterie_redis_compat::{Categories, CommandError, Reply, lookup, lookup_subcommand, number};
 
-use super::{Answer, Handler, Local, Named, Remote, is};
-use crate::shared::Shared;
+use super::{Answer, Handler, Local, Named};
 
 pub(crate) use change::set_requirepass;
 
@@ -36,11 +33,6 @@ pub(super) const HANDLERS: &[Named] = &[
 
 /// The longest password that GENPASS makes.
 const GENPASS_BITS_MAX: i64 = 4096;
-
-/// The users that are known here.
-fn known(shared: &Shared) -> Result<Arc<Users>, CommandError> {
-    shared.rights.users().ok_or(USERS_UNKNOWN)
-}
 
 /// `ACL WHOAMI`.
 fn whoami(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
@@ -70,7 +62,7 @@ fn cat(_: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
 
 /// `ACL DRYRUN username command [arg ...]`.
 fn dryrun(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let users = known(local.shared)?;
+    let users = local.shared.users()?;
     let user = users.get(&args[2]);
     let user = user.ok_or_else(|| CommandError::quoting("User '", &args[2], "' not found"))?;
     let words = &args[3..];

@@ -5,6 +5,8 @@
 //! by which `OBJECT ENCODING` answers; to set them is allowed and changes nothing. `CONFIG SET`
 //! changes all it names or nothing, on this proxy and until it ends: lasting settings are flags.
 
+mod rights;
+
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -312,35 +314,6 @@ fn yes_no(value: bool) -> Bytes {
     Bytes::from_static(if value { b"yes" } else { b"no" })
 }
 
-fn set_pubsub_default(rights: &Rights, value: &[u8], change: bool) -> Result<(), String> {
-    let all = match value.to_ascii_lowercase().as_slice() {
-        b"allchannels" => true,
-        b"resetchannels" => false,
-        _ => {
-            let words = "argument(s) must be one of the following: allchannels, resetchannels";
-            return Err(words.to_owned());
-        }
-    };
-    if change {
-        rights.all_channels.store(all, Ordering::Relaxed);
-    }
-    Ok(())
-}
-
-fn pubsub_default(shared: &Shared) -> Bytes {
-    let all = shared.rights.all_channels.load(Ordering::Relaxed);
-    Bytes::from_static(if all {
-        b"allchannels"
-    } else {
-        b"resetchannels"
-    })
-}
-
-fn aclfile(shared: &Shared) -> Bytes {
-    let file = shared.rights.file.as_ref();
-    decimal(file.map_or_else(String::new, |file| file.path().display().to_string()))
-}
-
 fn set_protected(settings: &Settings, value: &[u8], change: bool) -> Result<(), String> {
     let value = match value.to_ascii_lowercase().as_slice() {
         b"yes" => true,
@@ -428,10 +401,10 @@ static SETTINGS: std::sync::LazyLock<Vec<Setting>> = std::sync::LazyLock::new(||
     vec![
         Setting {
             name: "acl-pubsub-default",
-            get: pubsub_default,
-            set: Set::OfRights(set_pubsub_default),
+            get: rights::pubsub_default,
+            set: Set::OfRights(rights::set_pubsub_default),
         },
-        fixed("aclfile", Set::Never, aclfile),
+        fixed("aclfile", Set::Never, rights::aclfile),
         Setting {
             name: "acllog-max-len",
             get: |shared| decimal(shared.rights.denials.len_max.load(Ordering::Relaxed)),

@@ -79,7 +79,7 @@ fn readwrite(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError>
 
 /// `AUTH [username] password`.
 fn auth(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let users = local.shared.rights.users().ok_or(USERS_UNKNOWN)?;
+    let users = local.shared.users()?;
     let default = Bytes::from_static(DEFAULT_USER);
     match args {
         [_, _] if users.default_user().needs_no_password() => Err(NO_PASSWORD_SET),
@@ -100,7 +100,7 @@ fn authenticate(
     let rights = &local.shared.rights;
     // Before the users: if they change meanwhile, the connection looks again.
     let generation = rights.generation();
-    let users = rights.users().ok_or(USERS_UNKNOWN)?;
+    let users = local.shared.users()?;
     let user = users.get(name).filter(|user| user.lets_in(password));
     if let Some(user) = user {
         local.session.authenticated = true;

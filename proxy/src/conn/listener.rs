@@ -75,8 +75,8 @@ impl Listener {
         let mut connections = JoinSet::new();
         let mut refusals = JoinSet::new();
         let mut tick = tokio::time::interval(TICK);
-        // Clients wait in the socket's queue until the users are known; not for long, as they want to
-        // be told why.
+        // Clients wait in the socket's queue until the users are known; not for long, as they want
+        // to be told why.
         tokio::select! {
             () = stop.cancelled() => {}
             () = self.shared.rights.known() => {}

@@ -70,7 +70,7 @@ impl<S: Socket> Connection<S> {
         }
     }
 
-    /// Whether the client subscribes to a channel, or is about to, that its user may not use any more.
+    /// Whether the client subscribes to a channel, or is about to, that its user may no longer use.
     fn has_forbidden_subscription(&self) -> bool {
         let Some(user) = &self.session.user else {
             return false;

@@ -1,5 +1,5 @@
-//! `ACL LOG`: commands that were denied, and failed authentications; newest first, bounded in number
-//! and in bytes (Redis `acl.c`, `addACLLogEntry`).
+//! `ACL LOG`: commands that were denied, and failed authentications; newest first, bounded in
+//! number and in bytes (Redis `acl.c`, `addACLLogEntry`).
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,12 +11,12 @@ use parking_lot::{Mutex, MutexGuard};
 
 /// Denials that are alike and so close in time share an entry.
 const ALIKE_WITHIN: Duration = Duration::from_secs(60);
-/// Among so many of the newest entries one that is alike is looked for.
+/// The newest entries among which an entry that is alike is looked for.
 const LOOKED_AT: usize = 10;
 /// Bytes of a name that are kept.
 const NAME_BYTES_MAX: usize = 1024;
 
-/// What was denied.
+/// The kind of a denial.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     Command,

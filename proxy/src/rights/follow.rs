@@ -1,4 +1,5 @@
-//! Follows the users in the catalog; at the first start of a cluster gives it those of the ACL file.
+//! Follows the users in the catalog; at the first start of a cluster gives it those of the ACL
+//! file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +21,8 @@ const PUT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before meta is asked again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Passes every catalog to `rights`. `of_file` are the users of the ACL file: nobody is a user until
-/// the cluster has them, if it has none.
+/// Passes every catalog to `rights`. `of_file` are the users of the ACL file: if the cluster has no
+/// users, nobody is a user until it has those.
 pub(crate) async fn follow(
     rights: Arc<Rights>,
     mut catalog: watch::Receiver<Arc<Catalog>>,

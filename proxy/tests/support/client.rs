@@ -21,6 +21,14 @@ impl Client {
         }
     }
 
+    /// A client that is this user, whose password is `pw`.
+    pub(crate) async fn log_in(addr: SocketAddr, user: &str) -> Client {
+        let mut client = Client::connect(addr).await;
+        let reply = client.run(&format!("AUTH {user} pw")).await;
+        assert_eq!(reply, "+OK\r\n", "{user}");
+        client
+    }
+
     /// Sends bytes as they are.
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).await.expect("send");
@@ -63,6 +71,27 @@ impl Client {
         // A reset is an end, too.
         self.stream.read_buf(&mut self.buffer).await.unwrap_or(0)
     }
+}
+
+/// The reply to a command with a key that the user may not use so.
+pub(crate) const NO_KEY: &str =
+    "-NOPERM this user has no permissions to access one of the keys used as arguments\r\n";
+
+/// Sends commands one after another, each with its expected reply.
+pub(crate) async fn expect(client: &mut Client, exchange: &[(&str, &str)]) {
+    for (line, expected) in exchange {
+        assert_eq!(client.run(line).await, *expected, "{line}");
+    }
+}
+
+/// The bulk strings of a reply.
+pub(crate) fn bulks(reply: &str) -> Vec<String> {
+    let lines = reply.split("\r\n");
+    let texts = lines.filter(|line| !line.starts_with(['$', '*', '%', '~', ':']));
+    texts
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The bytes of a command.

@@ -10,7 +10,7 @@ mod places;
 mod wait;
 mod waits;
 
-pub(crate) use client::Client;
+pub(crate) use client::{Client, NO_KEY, bulks, expect};
 pub(crate) use cluster::{Cluster, Fault, group_row, range};
 pub(crate) use listed::{Fields, listed};
 pub(crate) use wait::{until, wait_until};

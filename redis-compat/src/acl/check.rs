@@ -245,7 +245,7 @@ fn keys_of(row: &Command, args: &[Bytes]) -> NamedKeys {
     keys
 }
 
-/// The options of `SORT`, up to the first that makes no sense: the command will be refused for that.
+/// The options of `SORT`, up to the first that makes no sense: the command will be refused for it.
 fn check_sort(options: &[Bytes]) -> Result<(), CommandError> {
     let mut words = Words::new(options);
     while let Some(word) = words.next() {

@@ -1,4 +1,4 @@
-//! A user as rules, in the one form that `ACL LIST` prints.
+//! A user as rules, in the form that `ACL LIST` prints.
 //!
 //! The rules of commands are found anew from the bits (Redis 7.0 `acl.c`,
 //! `ACLDescribeSelectorCommandRules`): from all or nothing, category by category, best fit first,
@@ -164,7 +164,7 @@ impl Selector {
 }
 
 /// The categories that describe the set best, in the order in which they fit: each has more rows in
-/// common with what is left to describe than not.
+/// common with the rest to describe than not.
 fn best_categories(commands: &Allowed, takes_away: bool) -> Vec<Categories> {
     let mut left = commands.clone();
     let mut unused: Vec<_> = Categories::each().collect();

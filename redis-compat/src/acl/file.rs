@@ -1,7 +1,7 @@
 //! ACL files: a line `user name rule ...` for each user, empty lines between.
 //!
-//! All users of a file or none: every line is read before the first takes effect. Words and order of
-//! the errors are Redis' (`acl.c`, `ACLLoadFromFile`).
+//! All users of a file or none: every line is read before the first takes effect. Words and order
+//! of the errors are Redis' (`acl.c`, `ACLLoadFromFile`).
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

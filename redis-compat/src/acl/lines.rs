@@ -11,7 +11,7 @@ error_lines! {
     /// `ACL GENPASS` of no bits, or of too many.
     pub GENPASS_BITS = "ERR ACL GENPASS argument must be the number of bits for the output password, \
         a positive number up to 4096";
-    /// `SORT BY` with a pattern, by a user who may not read all keys.
+    /// `SORT BY` with a pattern, without the right to read all keys.
     pub SORT_BY_DENIED = "ERR BY option of SORT denied due to insufficient ACL permissions.";
     /// `SORT GET`, likewise.
     pub SORT_GET_DENIED = "ERR GET option of SORT denied due to insufficient ACL permissions.";
@@ -42,7 +42,7 @@ error_lines! {
     /// `ACL SAVE` into a file that cannot be written.
     pub ACL_NOT_SAVED = "ERR There was an error trying to save the ACLs. Please check the server logs \
         for more information";
-    /// A proxy that does not know yet who its users are.
+    /// A proxy that does not know its users yet.
     pub USERS_UNKNOWN = "LOADING Coterie is starting: users are not known yet";
 }
 

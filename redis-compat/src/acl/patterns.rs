@@ -45,7 +45,7 @@ pub(super) struct KeyPattern {
 }
 
 impl KeyPattern {
-    /// The sign in front of the pattern. Redis writes `~*` for `%RW~*`, and reads it as another rule.
+    /// The sign in front of the pattern. Redis writes `~*` for `%RW~*`, and reads another rule.
     pub(super) fn sign(&self) -> &'static [u8] {
         match self.access {
             Access::READ => b"%R~",

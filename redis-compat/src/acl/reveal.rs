@@ -2,8 +2,9 @@
 //!
 //! Redis lets them show everything to every user who may run them. Here a user with patterns of
 //! keys sees only the names that its patterns fit: the proxy filters the replies of `KEYS`, `SCAN`
-//! and `RANDOMKEY` ([`User::may_see`](super::User::may_see)). The commands below show words of other
-//! clients, or bounds of ranges, which nothing could filter: they need a selector with all keys.
+//! and `RANDOMKEY` ([`User::may_see`](super::User::may_see)). The commands below show words of
+//! other clients, or bounds of ranges, which nothing could filter: they need a selector with all
+//! keys.
 
 use bytes::Bytes;
 

@@ -25,7 +25,7 @@ pub enum RuleError {
         not have any effect. Try 'resetchannels' to start with an empty list of channels"
     )]
     AfterAllChannels,
-    /// The user has no such password.
+    /// The user does not have the password.
     #[error("The password you are trying to remove from the user does not exist")]
     NoSuchPassword,
     /// Not 64 hexadecimal digits in lower case.
@@ -50,8 +50,8 @@ impl RuleError {
 /// How rules are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Reading {
-    /// `acl-pubsub-default` is `allchannels`: a new selector, and a user who is `reset`, may use all
-    /// channels.
+    /// `acl-pubsub-default` is `allchannels`: a new selector may use all channels, and so may a
+    /// user after `reset`.
     pub all_channels: bool,
     /// Commands and categories that are not known are passed over: a newer process wrote the rules.
     skips_unknown: bool,

@@ -9,11 +9,13 @@ use super::password::Digest;
 use super::patterns::{Channels, Keys};
 use super::rule::{Reading, RuleError, has_spaces};
 use super::selector::Selector;
-use super::users::DEFAULT_USER;
 use super::words::merge_selectors;
 use crate::CommandError;
 
-/// Whether `RESTORE` looks into what it is given. Redis shows it; here it always does.
+/// The user that each connection is until it authenticates as another.
+pub const DEFAULT_USER: &[u8] = b"default";
+
+/// Whether `RESTORE` looks into its payload. Redis shows it; here it always does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sanitize {
     Unset,
@@ -56,7 +58,7 @@ pub fn is_name(name: &[u8]) -> bool {
 }
 
 impl User {
-    /// A user who may do nothing.
+    /// A user without any right.
     #[must_use]
     pub fn new(name: Bytes, reading: Reading) -> Self {
         Self {
@@ -71,8 +73,7 @@ impl User {
         }
     }
 
-    /// The default user before anybody changed it: may do everything; without a password, unless
-    /// there is one.
+    /// The default user before any change: with all rights, and with this password if there is one.
     #[must_use]
     pub fn default_user(password: Option<&[u8]>) -> Self {
         let mut user = Self::new(Bytes::from_static(DEFAULT_USER), Reading::default());

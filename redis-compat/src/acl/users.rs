@@ -5,10 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::user::User;
-
-/// The user that each connection is until it authenticates as another.
-pub const DEFAULT_USER: &[u8] = b"default";
+use super::user::{DEFAULT_USER, User};
 
 /// See the module's head. There is always a default user.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,13 +33,16 @@ const ROWS: &[Command] = &[
             length",
             "Lists the keys that match a pattern.",
         )
-        .deviation("Keys come in key order."),
+        .deviation("Keys come in key order. A user sees only names that its patterns fit."),
     command(Topic::Generic, "randomkey")
         .flags(F::READ)
         .route(Route::EachRange)
         .tips(&["request_policy:all_shards", "nondeterministic_output"])
         .docs("1.0.0", "O(1)", "Returns a random key.")
-        .deviation("In a large database some keys are more likely than others."),
+        .deviation(
+            "In a large database some keys are more likely than others. A user sees only names \
+            that its patterns fit.",
+        ),
     command(Topic::Generic, "scan")
         .syntax("cursor [MATCH pattern] [COUNT count] [TYPE type]")
         .flags(F::READ)
@@ -48,7 +51,7 @@ const ROWS: &[Command] = &[
         .docs("2.8.0", "O(1) for every call", "Lists keys page by page.")
         .deviation(
             "Keys come in key order, each once, and the cursor has more digits and is valid on \
-            every proxy.",
+            every proxy. A user sees only names that its patterns fit.",
         ),
     command(Topic::Generic, "wait")
         .syntax("numreplicas timeout")

@@ -333,7 +333,8 @@ const ROWS: &[Command] = &[
             "2.2.12",
             "O(N) where N is the number of entries returned",
             "Returns entries of the log of slow commands.",
-        ),
+        )
+        .deviation("A user needs the right to all keys. No passwords are shown."),
     command(Topic::Server, "slowlog|help")
         .flags(F::ANY_TIME)
         .docs("6.2.0", "O(1)", "Lists the subcommands."),

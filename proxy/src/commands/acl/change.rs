@@ -14,8 +14,8 @@ use coterie_redis_compat::acl::{
 };
 use coterie_redis_compat::{CommandError, Reply};
 
-use super::super::coterie::put_objects;
-use super::{Remote, known};
+use crate::commands::coterie::put_objects;
+use crate::commands::{Remote, int};
 use crate::rights::AclFile;
 
 /// `ACL SETUSER username [rule ...]`.
@@ -54,7 +54,7 @@ async fn change_user(
             call.shared.follow_users();
             let catalog = call.shared.catalog();
             let stored = catalog.objects.get(&object).cloned();
-            (stored, known(&call.shared)?.get(name).cloned())
+            (stored, call.shared.users()?.get(name).cloned())
         };
         let fresh = || Arc::new(User::new(object.name.clone(), call.shared.rights.reading()));
         let rules = change(&user.unwrap_or_else(fresh))?.rules();
@@ -93,7 +93,7 @@ pub(super) async fn deluser(call: Remote) -> Result<Reply, CommandError> {
         let deletes: Vec<_> = expected.iter().map(delete).collect();
         let count = deletes.len();
         if count == 0 || changed(&call, expected, deletes).await? {
-            return Ok(super::super::int(count as u64));
+            return Ok(int(count as u64));
         }
     }
 }
@@ -110,7 +110,7 @@ pub(super) async fn load(call: Remote) -> Result<Reply, CommandError> {
     };
     let mut changes = vec![ObjectChange::Clear(ObjectKind::User)];
     if !users.iter().any(|user| &user.name()[..] == DEFAULT_USER) {
-        // As in Redis, a file without a default user leaves one who may do everything.
+        // As in Redis, a file without a default user leaves a default user with all rights.
         let default = User::default_user(None);
         let name = ObjectName::new(ObjectKind::User, default.name().clone());
         changes.push(ObjectChange::Put(name, default.rules()));
@@ -125,7 +125,7 @@ pub(super) async fn save(call: Remote) -> Result<Reply, CommandError> {
     if call.shared.rights.file.is_none() {
         return Ok(Reply::OK);
     }
-    let (file, users) = (file(&call)?, known(&call.shared)?);
+    let (file, users) = (file(&call)?, call.shared.users()?);
     let written = tokio::task::spawn_blocking(move || {
         let written = file.write(&users);
         if let Err(error) = &written {

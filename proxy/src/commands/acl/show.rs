@@ -7,8 +7,8 @@ use coterie_redis_compat::acl::Selector;
 use coterie_redis_compat::errors::NOT_AN_INTEGER;
 use coterie_redis_compat::{CommandError, Reply, number};
 
-use super::super::int;
-use super::{Answer, Local, is, known};
+use crate::commands::words::subcommand_syntax;
+use crate::commands::{Answer, Local, int, is};
 use crate::rights::Entry;
 
 /// Entries that LOG shows unless told otherwise.
@@ -16,14 +16,14 @@ const LOG_COUNT: i64 = 10;
 
 /// `ACL USERS`.
 pub(super) fn users(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    let users = known(local.shared)?;
+    let users = local.shared.users()?;
     let names = users.iter().map(|user| Reply::Bulk(user.name().clone()));
     Ok(Reply::Array(names.collect()).into())
 }
 
 /// `ACL LIST`.
 pub(super) fn list(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, CommandError> {
-    let users = known(local.shared)?;
+    let users = local.shared.users()?;
     let lines = users.iter().map(|user| {
         let line = [b"user ", &user.name()[..], b" ", &user.rules()].concat();
         Reply::Bulk(line.into())
@@ -33,7 +33,7 @@ pub(super) fn list(local: &mut Local<'_>, _: &[Bytes]) -> Result<Answer, Command
 
 /// `ACL GETUSER username`.
 pub(super) fn getuser(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, CommandError> {
-    let users = known(local.shared)?;
+    let users = local.shared.users()?;
     let Some(user) = users.get(&args[2]) else {
         return Ok(Reply::Null.into());
     };
@@ -73,7 +73,7 @@ pub(super) fn log(local: &mut Local<'_>, args: &[Bytes]) -> Result<Answer, Comma
             return Ok(Reply::OK.into());
         }
         [_, _, count] => number::parse_int(count).ok_or(NOT_AN_INTEGER)?,
-        _ => return Err(super::super::subcommand_syntax(&args[1], "ACL")),
+        _ => return Err(subcommand_syntax(&args[1], "ACL")),
     };
     let now = SystemTime::now();
     let count = usize::try_from(count).unwrap_or(0);
