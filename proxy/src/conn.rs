@@ -39,6 +39,7 @@ mod reroute;
 mod resp;
 mod route;
 mod run;
+mod script_rights;
 mod session;
 mod sizes;
 mod state;

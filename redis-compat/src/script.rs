@@ -6,7 +6,9 @@
 //!
 //! A leader needs no memory of scripts: a proxy sends a script with its body. `EVALSHA` becomes
 //! `EVAL`, and `FCALL` becomes `_FCALL`, with the code of the library as its last word. The keys
-//! stay where they are, so that the rows of the client's commands route these words, too.
+//! stay where they are, so that the rows of the client's commands route these words, too. A user who
+//! may not do everything sends its rules along (`_EVAL_AS`, `_FCALL_AS`): the leader checks the
+//! commands of the script by them.
 
 use crate::command::{Command, Part, Topic, command};
 use crate::errors::error_lines;
@@ -145,6 +147,54 @@ const ROWS: &[Command] = &[
             "0.1.0",
             OF_FUNCTION,
             "Calls a function of a library that only reads.",
+        ),
+    command(Topic::Scripting, "_eval_as")
+        .syntax("script numkeys [key ...] [arg ...] rules")
+        .flags(WRITES.with(F::INTERNAL))
+        .keys(RW_KEYS)
+        .check(check_script)
+        .runs_script()
+        .shown_as("EVAL")
+        .docs(
+            "0.1.0",
+            OF_SCRIPT,
+            "Runs a Lua script with the rights of a user.",
+        ),
+    command(Topic::Scripting, "_eval_ro_as")
+        .syntax("script numkeys [key ...] [arg ...] rules")
+        .flags(READS.with(F::INTERNAL))
+        .keys(RO_KEYS)
+        .check(check_script)
+        .runs_script()
+        .shown_as("EVAL_RO")
+        .docs(
+            "0.1.0",
+            OF_SCRIPT,
+            "Runs a Lua script that only reads, with the rights of a user.",
+        ),
+    command(Topic::Scripting, "_fcall_as")
+        .syntax("function numkeys [key ...] [arg ...] code rules")
+        .flags(WRITES.with(F::INTERNAL))
+        .keys(RW_KEYS)
+        .check(check_function)
+        .runs_script()
+        .shown_as("FCALL")
+        .docs(
+            "0.1.0",
+            OF_FUNCTION,
+            "Calls a function of a library with the rights of a user.",
+        ),
+    command(Topic::Scripting, "_fcall_ro_as")
+        .syntax("function numkeys [key ...] [arg ...] code rules")
+        .flags(READS.with(F::INTERNAL))
+        .keys(RO_KEYS)
+        .check(check_function)
+        .runs_script()
+        .shown_as("FCALL_RO")
+        .docs(
+            "0.1.0",
+            OF_FUNCTION,
+            "Calls a function that only reads, with the rights of a user.",
         ),
 ];
 

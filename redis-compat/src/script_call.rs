@@ -30,6 +30,8 @@ pub struct ScriptCall<'a> {
     pub args: &'a [Bytes],
     /// The command allows no writes.
     pub is_read_only: bool,
+    /// The rules of its user (`acl`), unless that may do everything.
+    pub rules: Option<&'a Bytes>,
 }
 
 impl<'a> ScriptCall<'a> {
@@ -41,9 +43,15 @@ impl<'a> ScriptCall<'a> {
         row.validate(words)?;
         let keys = number::parse_int(&words[2]).and_then(|keys| usize::try_from(keys).ok());
         let keys = keys.ok_or(NOT_AN_INTEGER)?;
+        let (words, rules) = match words.split_last() {
+            Some((rules, words)) if row.name.ends_with("_as") => (words, Some(rules)),
+            _ => (words, None),
+        };
         let (source, rest) = match row.name {
-            "eval" | "eval_ro" => (ScriptSource::Script(&words[1]), &words[3..]),
-            "_fcall" | "_fcall_ro" => {
+            "eval" | "eval_ro" | "_eval_as" | "_eval_ro_as" => {
+                (ScriptSource::Script(&words[1]), &words[3..])
+            }
+            "_fcall" | "_fcall_ro" | "_fcall_as" | "_fcall_ro_as" => {
                 let (code, rest) = words[3..].split_last().ok_or(NO_FUNCTION)?;
                 let name = &words[1];
                 (ScriptSource::Function { code, name }, rest)
@@ -57,6 +65,7 @@ impl<'a> ScriptCall<'a> {
             keys,
             args,
             is_read_only: !row.is_write(),
+            rules,
         })
     }
 }
@@ -92,7 +101,16 @@ mod tests {
             (call.keys, call.args),
             (&[Bytes::from("a")][..], &[Bytes::from("b")][..])
         );
-        assert!(!command.is_write() && call.is_read_only);
+        assert!(!command.is_write() && call.is_read_only && call.rules.is_none());
+        for (line, args) in [
+            ("_eval_as return 1 a b rules", 1),
+            ("_fcall_as f 1 a b code rules", 1),
+        ] {
+            let command = resolved(line);
+            let call = ScriptCall::of(&command).unwrap();
+            assert_eq!(call.rules, Some(&Bytes::from("rules")), "{line}");
+            assert_eq!((call.keys.len(), call.args.len()), (1, args), "{line}");
+        }
     }
 
     #[test]
@@ -105,6 +123,7 @@ mod tests {
             ("fcall x y", BAD_KEYS),
             ("fcall x 0", NO_FUNCTION),
             ("_fcall f 1 code", TOO_MANY_KEYS),
+            ("_eval_as x 1 rules", TOO_MANY_KEYS),
         ] {
             assert_eq!(ScriptCall::of(&resolved(line)), Err(error), "{line}");
         }

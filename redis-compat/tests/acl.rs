@@ -4,12 +4,15 @@
 
 mod common;
 
+use std::collections::BTreeSet;
+
 use bytes::{Bytes, BytesMut};
 use common::real::{Connection, Server};
-use common::words;
+use common::{Store, words};
 use coterie_grammar::Grammar;
 use coterie_redis_compat::acl::{Reading, User, of_category};
-use coterie_redis_compat::{Categories, Command, ROWS, Reply, Resp, resolve};
+use coterie_redis_compat::{Categories, Command, ROWS, Reply, Resolved, Resp, Run, resolve};
+use coterie_types::TableId;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -369,4 +372,101 @@ fn rules_about_commands_are_described_so_that_redis_reads_the_same() {
             assert_eq!(ours_denies, is_denied, "{args:?} {described:?}");
         }
     }
+}
+
+/// Keys that random commands name, and that mean themselves as patterns.
+fn keys_of_random_commands(grammar: &mut Grammar) -> BTreeSet<Bytes> {
+    let mut keys = BTreeSet::new();
+    let rows: Vec<_> = ROWS.iter().filter(|row| !row.is_internal()).collect();
+    for _ in 0..3000 {
+        let row = grammar_row(grammar, &rows);
+        let args = grammar.command(row);
+        let command = Resolved::new(TableId(0), args);
+        command.visit_keys(&mut |_, key| {
+            let is_plain = |byte: &u8| byte.is_ascii_graphic() && !b"*?[]\\^".contains(byte);
+            if key.iter().all(is_plain) && (1..20).contains(&key.len()) {
+                keys.insert(key.clone());
+            }
+        });
+    }
+    keys
+}
+
+fn grammar_row(grammar: &mut Grammar, rows: &[&'static Command]) -> &'static Command {
+    *grammar.pick(rows)
+}
+
+fn secret(key: &Bytes) -> Vec<u8> {
+    [b"secret<", &key[..], b">"].concat()
+}
+
+/// Every key holds its secret, in a value of some type.
+fn fill(store: &mut Store, keys: &BTreeSet<Bytes>) {
+    const FILLS: [&[&str]; 6] = [
+        &["set", "KEY", "SECRET"],
+        &["rpush", "KEY", "SECRET", "1"],
+        &["sadd", "KEY", "SECRET", "1"],
+        &["hset", "KEY", "f", "SECRET", "SECRET", "1"],
+        &["zadd", "KEY", "1", "SECRET", "2", "m"],
+        &["xadd", "KEY", "1-1", "f", "SECRET"],
+    ];
+    for (at, key) in keys.iter().enumerate() {
+        let word = |word: &&str| match *word {
+            "KEY" => key.clone(),
+            "SECRET" => Bytes::from(secret(key)),
+            word => Bytes::from(word.to_owned()),
+        };
+        let args: Vec<_> = FILLS[at % FILLS.len()].iter().map(word).collect();
+        store.run(0, &args, Resp::V3);
+    }
+}
+
+#[test]
+fn no_command_shows_the_value_of_a_key_that_its_user_may_not_read() {
+    let mut grammar = Grammar::new(17);
+    let keys = keys_of_random_commands(&mut grammar);
+    assert!(keys.len() > 20, "{keys:?}");
+    let rows: Vec<_> = ROWS
+        .iter()
+        .filter(|row| matches!(row.run, Run::Group(_)) && !row.is_internal())
+        .collect();
+    let (mut ran, mut showed) = (0, 0);
+    for _ in 0..25 {
+        let mut store = Store::default();
+        store.now = 1;
+        fill(&mut store, &keys);
+        let mut rules = words("on +@all");
+        let mut unreadable = Vec::new();
+        for key in &keys {
+            let sign = *grammar.pick(&["~", "%R~", "%W~", ""]);
+            if matches!(sign, "%W~" | "") {
+                unreadable.push(key.clone());
+            }
+            if !sign.is_empty() {
+                rules.push([sign.as_bytes(), key].concat().into());
+            }
+        }
+        let user = User::new(Bytes::from_static(b"u"), Reading::default());
+        let user = user.changed(&rules, Reading::default()).unwrap();
+        for _ in 0..400 {
+            let row = grammar_row(&mut grammar, &rows);
+            let args = grammar.command(row);
+            let Ok(row) = resolve(&args) else {
+                continue;
+            };
+            if user.check(row, &args).is_err() || user.check_options(row, &args).is_err() {
+                continue;
+            }
+            let reply = store.run(0, &args, Resp::V3);
+            ran += 1;
+            let shows = |key: &Bytes| {
+                let secret = secret(key);
+                reply.windows(secret.len()).any(|part| part == secret)
+            };
+            showed += usize::from(keys.iter().any(shows));
+            let found = unreadable.iter().find(|key| shows(key));
+            assert_eq!(found, None, "{args:?} by {:?}", user.rules());
+        }
+    }
+    assert!(ran > 500 && showed > 20, "{ran} {showed}");
 }

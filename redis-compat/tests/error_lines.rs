@@ -588,6 +588,10 @@ const NOT_COMPARED: &[&str] = &[
     // Redis 7.4.
     "ERR maxage is not an integer or out of range",
     "ERR maxage should be greater than 0",
+    "ERR The user executing the script can't run this command or subcommand",
+    "ERR The user executing the script can't access at least one of the keys mentioned in the \
+     command arguments",
+    "ERR The user executing the script can't publish to the channel mentioned in the command",
     "ERR There was an error trying to save the ACLs. Please check the server logs for more \
      information",
     // They take a function, a script that is busy, no room, or a payload; or a script's name follows.

@@ -3,12 +3,14 @@
 
 use bytes::{Bytes, BytesMut};
 use coterie_protocol::Refusal;
+use coterie_redis_compat::acl::User;
 use coterie_redis_compat::errors::{
     DB_OUT_OF_RANGE, DISK_FULL, NOT_FROM_SCRIPT, SCRIPT_NON_LOCAL, SCRIPT_READ_ONLY,
     SCRIPT_UNKNOWN_COMMAND, SCRIPT_WRONG_ARITY,
 };
 use coterie_redis_compat::{
-    CommandError, Fault, Flags, Reply, Resolved, Resp, Run, ScriptCall, Txn, execute, parse_table,
+    Command, CommandError, Fault, Flags, ROWS, Reply, Resolved, Resp, Run, ScriptCall, Txn,
+    execute, parse_table, resolve, row_number,
 };
 use coterie_types::{TableId, UnixMillis};
 
@@ -54,6 +56,8 @@ pub struct ScriptState<'s, 'v> {
     txn: &'s mut Txn<'v>,
     ground: &'s Ground<'s>,
     table: TableId,
+    /// Its user; `None` for a user who may do everything.
+    user: Option<User>,
     rights: Rights,
     script_bytes: usize,
     has_written: bool,
@@ -150,6 +154,7 @@ impl ScriptState<'_, '_> {
         if row.flags.contains(Flags::NOSCRIPT) {
             return Err(NOT_FROM_SCRIPT);
         }
+        self.check_user(row, command.args())?;
         if row.is_write() && !self.rights.may_write {
             return Err(SCRIPT_READ_ONLY);
         }
@@ -170,6 +175,29 @@ impl ScriptState<'_, '_> {
             self.stop = Some(Stop::Fault(fault));
         }
         Ok(None)
+    }
+
+    /// Errors: the user of the script may not run the command.
+    fn check_user(&self, row: &Command, args: &[Bytes]) -> Result<(), CommandError> {
+        let Some(user) = &self.user else {
+            return Ok(());
+        };
+        let checked = user.check(row, args);
+        checked.map_err(|denial| denial.in_script())?;
+        user.check_options(row, args)
+    }
+
+    /// Whether the user of the script may run a command; `None` if there is no such command.
+    #[must_use]
+    pub fn may_call(&self, args: &[Bytes]) -> Option<bool> {
+        let row = match resolve(args) {
+            Ok(row) => row,
+            // Redis does not count the words.
+            Err(CommandError::WrongArity(name)) => &ROWS[row_number(name)?],
+            Err(_) => return None,
+        };
+        let user = self.user.as_ref();
+        (!row.is_internal()).then(|| user.is_none_or(|user| user.check(row, args).is_ok()))
     }
 
     /// Answers the few commands of the proxy that scripts may call.
@@ -255,6 +283,15 @@ impl Runner for WithScripts<'_> {
                 return Ok(());
             }
         };
+        let user = match call.rules.map(|rules| User::of_rules(Bytes::new(), rules)) {
+            None => None,
+            Some(Ok(user)) => Some(user),
+            Some(Err(error)) => {
+                let line = format!("ERR the rights of the user cannot be read: {error}");
+                Reply::Error(line.into()).encode(resp, out);
+                return Ok(());
+            }
+        };
         txn.set_whole_ranges(self.ground.land.ownership.whole_ranges());
         txn.set_savepoint();
         let before = out.len();
@@ -262,6 +299,7 @@ impl Runner for WithScripts<'_> {
             txn,
             ground: &self.ground,
             table: command.table(),
+            user,
             rights: Rights {
                 may_write: !call.is_read_only,
                 may_grow: false,

@@ -13,6 +13,7 @@ use super::call::Call;
 use super::codec::Cut;
 use super::connection::Connection;
 use super::departure::Socket;
+use super::script_rights::give_rights;
 use super::state::{Mode, Until};
 use super::{cross_protocol, sizes};
 use crate::commands::{self, Handler};
@@ -105,6 +106,9 @@ impl<S: Socket> Connection<S> {
             if self.session.multi.is_none() {
                 return self.fail_at_once(call, missing);
             }
+        }
+        if row.is_script() {
+            give_rights(&mut call, self.session.user.as_deref());
         }
         let handler = commands::handler(row);
         if self.session.multi.is_some() && !matches!(handler, Some(Handler::Session(_))) {

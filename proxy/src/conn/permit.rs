@@ -14,6 +14,7 @@ use coterie_redis_compat::acl::{Denial, User};
 use super::call::Call;
 use super::connection::Connection;
 use super::departure::Socket;
+use super::script_rights::give_rights;
 use super::state::Mode;
 use crate::clients::Unblock;
 use crate::commands;
@@ -122,14 +123,19 @@ impl<S: Socket> Connection<S> {
 
     /// The commands of a transaction are checked again as it begins: the rights may have changed.
     pub(super) fn check_queue(&mut self) {
-        let user = match &self.session.user {
-            Some(user) if !user.is_unrestricted() => Arc::clone(user),
-            _ => return,
+        let Some(user) = self.session.user.clone() else {
+            return;
         };
         let Some(mut multi) = self.session.multi.take() else {
             return;
         };
         for queued in &mut multi.queue {
+            if queued.row.is_script() {
+                give_rights(queued, Some(&user));
+            }
+            if user.is_unrestricted() {
+                continue;
+            }
             let checked = user.check(queued.row, &queued.args);
             let refusal = match checked {
                 Ok(()) => user.check_options(queued.row, &queued.args).err(),

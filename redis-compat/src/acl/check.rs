@@ -4,7 +4,8 @@ use bytes::Bytes;
 
 use super::channels::channels_of;
 use super::lines::{
-    EXEC_DENIED_CHANNEL, EXEC_DENIED_COMMAND, EXEC_DENIED_KEY, SORT_BY_DENIED, SORT_GET_DENIED,
+    EXEC_DENIED_CHANNEL, EXEC_DENIED_COMMAND, EXEC_DENIED_KEY, SCRIPT_DENIED_CHANNEL,
+    SCRIPT_DENIED_COMMAND, SCRIPT_DENIED_KEY, SORT_BY_DENIED, SORT_GET_DENIED,
 };
 use super::patterns::{Access, Channels, Keys};
 use super::reveal::shows_any_key;
@@ -54,18 +55,13 @@ impl Denial {
         }
     }
 
-    /// The error line that a script gets, without a code in front.
+    /// The error line that a script gets.
     #[must_use]
-    pub fn in_script(&self) -> &'static str {
+    pub fn in_script(&self) -> CommandError {
         match self.reason {
-            Reason::Command => "The user executing the script can't run this command or subcommand",
-            Reason::Key => {
-                "The user executing the script can't access at least one of the keys mentioned in \
-                the command arguments"
-            }
-            Reason::Channel => {
-                "The user executing the script can't publish to the channel mentioned in the command"
-            }
+            Reason::Command => SCRIPT_DENIED_COMMAND,
+            Reason::Key => SCRIPT_DENIED_KEY,
+            Reason::Channel => SCRIPT_DENIED_CHANNEL,
         }
     }
 

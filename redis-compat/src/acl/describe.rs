@@ -23,8 +23,21 @@ impl User {
             self.passwords()
                 .map(|digits| format!("#{digits}").into_bytes()),
         );
+        words.extend(self.selector_words());
+        words.join(&b' ').into()
+    }
+
+    /// Its rules without flags and passwords, for a leader that runs a script of the user; `None` if
+    /// it may do everything.
+    #[must_use]
+    pub fn script_rules(&self) -> Option<Bytes> {
+        let described = || Bytes::from(self.selector_words().join(&b' '));
+        (!self.is_unrestricted()).then(|| self.for_scripts.0.get_or_init(described).clone())
+    }
+
+    fn selector_words(&self) -> Vec<Vec<u8>> {
         let (root, others) = self.selectors.split_first().expect("a user has selectors");
-        words.extend(root.words());
+        let mut words = root.words();
         for selector in others {
             let mut inner = b"(".to_vec();
             for (at, word) in selector.words().iter().enumerate() {
@@ -36,7 +49,7 @@ impl User {
             inner.push(b')');
             words.push(inner);
         }
-        words.join(&b' ').into()
+        words
     }
 
     /// Its flags, in Redis' order.

@@ -27,6 +27,15 @@ error_lines! {
     pub EXEC_DENIED_CHANNEL = "NOPERM ACLs rules changed between the moment the transaction was \
         accumulated and the EXEC call. This command is no longer allowed for the following reason: \
         no permission to access one of the channels used as arguments";
+    /// A command that the user of a script may not run.
+    pub SCRIPT_DENIED_COMMAND = "ERR The user executing the script can't run this command or \
+        subcommand";
+    /// A command of a script with a key that its user may not use so.
+    pub SCRIPT_DENIED_KEY = "ERR The user executing the script can't access at least one of the keys \
+        mentioned in the command arguments";
+    /// A command of a script with a channel that its user may not use.
+    pub SCRIPT_DENIED_CHANNEL = "ERR The user executing the script can't publish to the channel \
+        mentioned in the command";
     /// `ACL LOAD` without a file.
     pub NO_ACL_FILE = "ERR This Redis instance is not configured to use an ACL file. The cluster keeps \
         the users: ACL SETUSER changes them on every proxy, and they outlast restarts.";

@@ -303,13 +303,9 @@ fn commands_that_show_any_key_need_all_keys() {
 }
 
 #[test]
-fn scripts_are_told_without_a_code() {
+fn a_denial_is_told_in_several_ways() {
     let denial = check(&user("+get"), "get k").unwrap_err();
-    assert!(
-        denial
-            .in_script()
-            .ends_with("keys mentioned in the command arguments")
-    );
+    assert_eq!(denial.in_script(), SCRIPT_DENIED_KEY);
     let args = words("get k");
     let row = resolve(&args).unwrap();
     assert_eq!(
@@ -318,4 +314,20 @@ fn scripts_are_told_without_a_code() {
     );
     assert_eq!(denial.object(row, &args), "k");
     assert!(matches!(denial.error(row), CommandError::Fixed(line) if line.starts_with("NOPERM ")));
+}
+
+#[test]
+fn a_script_gets_the_rights_of_its_user_without_its_passwords() {
+    assert_eq!(User::default_user(Some(b"pw")).script_rules(), None);
+    let limited = user("on >pw ~a* +@all -del (+del ~b)");
+    let rules = limited.script_rules().unwrap();
+    assert!(!String::from_utf8_lossy(&rules).contains('#'), "{rules:?}");
+    let read = User::of_rules(Bytes::new(), &rules).unwrap();
+    for line in ["get a", "del a", "del b", "get b"] {
+        assert_eq!(check(&read, line), check(&limited, line), "{line}");
+    }
+    assert!(!read.lets_in(b"pw"));
+    let more = limited.changed(&words("+del"), Reading::default()).unwrap();
+    assert_ne!(more.script_rules(), limited.script_rules());
+    assert_eq!(more.script_rules(), more.script_rules());
 }

@@ -1,5 +1,7 @@
 //! A user: flags, digests of passwords, and selectors.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 
 use super::allowed::Allowed;
@@ -33,7 +35,21 @@ pub struct User {
     pub(super) selectors: Vec<Selector>,
     /// A selector allows everything: the only thing to look at for most users.
     unrestricted: bool,
+    /// See [`User::script_rules`].
+    pub(super) for_scripts: Described,
 }
+
+/// A description that is made when it is asked for. It says nothing that the user does not.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Described(pub(super) OnceLock<Bytes>);
+
+impl PartialEq for Described {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Described {}
 
 /// Whether a user may have this name.
 #[must_use]
@@ -53,6 +69,7 @@ impl User {
             passwords: Vec::new(),
             selectors: vec![Selector::new(reading)],
             unrestricted: false,
+            for_scripts: Described::default(),
         }
     }
 
@@ -156,6 +173,7 @@ impl User {
 
     /// To be called after rules were applied.
     pub(super) fn settle(&mut self) {
+        self.for_scripts = Described::default();
         self.unrestricted = self.selectors.iter().any(Selector::is_unrestricted);
     }
 

@@ -75,10 +75,7 @@ impl Host for ScriptHost<'_, '_, '_> {
     }
 
     fn acl_check(&mut self, args: &[Bytes]) -> Result<bool, UnknownCommand> {
-        match compat::resolve(args) {
-            Err(compat::CommandError::UnknownCommand(..)) => Err(UnknownCommand),
-            _ => Ok(true),
-        }
+        self.state.may_call(args).ok_or(UnknownCommand)
     }
 
     fn may_go_on(&mut self) -> Result<(), Stop> {
