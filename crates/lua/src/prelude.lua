@@ -19,7 +19,8 @@ local error, getmetatable, ipairs, load, loadstring, next, pcall, rawget, select
   setmetatable, tostring, type, xpcall
 local byte, format = string.byte, string.format
 local insert, create, resume = table.insert, coroutine.create, coroutine.resume
-local collectgarbage, reveal = collectgarbage, native.reveal
+local unpack = unpack
+local collectgarbage, reveal, trace = collectgarbage, native.reveal, native.trace
 
 -- A frozen table -> its contents.
 local frozen = native.frozen
@@ -110,6 +111,23 @@ function base.setmetatable(t, ...)
   end
   -- Lua would find the fields of a frozen metatable only through its own metatable.
   return setmetatable(t, frozen[metatable] or metatable)
+end
+
+-- Lua's own counts the results in an int that overflows, and its check is compiled away.
+function base.unpack(t, first, last)
+  if first == nil and last == nil then
+    return unpack(t)
+  end
+  if type(t) ~= "table" then
+    bad_argument(1, "unpack", "table", t)
+  end
+  if last == nil then
+    last = #t
+  end
+  if native.too_many(first, last) then
+    error("too many results to unpack", 2)
+  end
+  return unpack(t, first, last)
 end
 
 local tables = libraries.table
@@ -248,7 +266,7 @@ for name, f in next, native.math do
   libraries.math[name] = f
 end
 for _, name in ipairs({ "_VERSION", "assert", "error", "gcinfo", "ipairs",
-  "rawequal", "select", "tonumber", "tostring", "type", "unpack" }) do
+  "rawequal", "select", "tonumber", "tostring", "type" }) do
   base[name] = _G[name]
 end
 
@@ -277,19 +295,23 @@ end
 
 return {
   globals = globals,
-  contents = base,
   -- Whether a library is being loaded.
   loading = function(yes)
     access.__index = yes and while_loading or base
   end,
+  -- Runs the text of a library, which registers its functions.
+  load = function(f)
+    return xpcall(f, trace)
+  end,
   -- Runs a script.
-  run = function(f)
-    return xpcall(f, native.trace)
+  run = function(f, keys, args)
+    base.KEYS, base.ARGV = keys, args
+    return xpcall(f, trace)
   end,
   -- Runs a function of a library.
   call = function(f, keys, args)
     return xpcall(function()
       return f(keys, args)
-    end, native.trace)
+    end, trace)
   end,
 }

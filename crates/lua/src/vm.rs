@@ -13,8 +13,8 @@ use crate::random::Random;
 use crate::to_resp::Writer;
 use crate::trace::{self, Failure};
 use crate::{
-    Call, Host, Limits, ScriptError, api, arguments, bits, json, math, msgpack, packed, raise,
-    strings,
+    Call, Host, Limits, ScriptError, api, arguments, bits, json, math, msgpack, number, packed,
+    raise, strings,
 };
 
 /// An interpreter for scripts, or for the functions of libraries.
@@ -25,9 +25,8 @@ pub(crate) struct Vm {
     reply: usize,
     /// The memory in use at which garbage is collected after a run.
     collect_at: Cell<usize>,
-    /// The contents of the global table, where `KEYS` and `ARGV` are set.
-    globals: Table,
     loading: Function,
+    load: Function,
     run: Function,
     call: Function,
 }
@@ -56,12 +55,9 @@ impl Vm {
             .set_name(trace::PRELUDE);
         let made: Table = prelude.call((native, visible(&lua, &bridge)?))?;
         lua.set_globals(made.raw_get("globals")?)?;
-        let (loading, run, call) = (
-            made.raw_get("loading")?,
-            made.raw_get("run")?,
-            made.raw_get("call")?,
-        );
-        let globals = made.raw_get("contents")?;
+        let part = |name: &str| made.raw_get::<Function>(name);
+        let (loading, load) = (part("loading")?, part("load")?);
+        let (run, call) = (part("run")?, part("call")?);
         let here = bridge.clone();
         let triggers = HookTriggers::new().every_nth_instruction(limits.instructions.max(1));
         lua.set_global_hook(triggers, move |_, _| {
@@ -75,8 +71,8 @@ impl Vm {
             failure,
             reply,
             collect_at,
-            globals,
             loading,
+            load,
             run,
             call,
         })
@@ -105,10 +101,9 @@ impl Vm {
         host: &mut dyn Host,
     ) -> Result<Bytes, ScriptError> {
         let result = self.bridge.with_host(&self.lua, host, || {
-            self.globals.raw_set("KEYS", self.strings(call.keys)?)?;
-            self.globals.raw_set("ARGV", self.strings(call.args)?)?;
+            let args = (script, self.strings(call.keys)?, self.strings(call.args)?);
             self.run
-                .call::<(bool, Value)>(script)
+                .call::<(bool, Value)>(args)
                 .and_then(|end| self.reply(end, call))
         });
         self.end(result, name)
@@ -134,7 +129,7 @@ impl Vm {
     /// Runs the text of a library, which registers its functions.
     pub(crate) fn load(&self, library: &Function) -> Result<(), String> {
         let switched = self.loading.call::<()>(true);
-        let result = switched.and_then(|()| self.run.call::<(bool, Value)>(library));
+        let result = switched.and_then(|()| self.load.call::<(bool, Value)>(library));
         let back = self.loading.call::<()>(false);
         let result = result.and_then(|end| back.map(|()| end));
         self.tidy(matches!(result, Ok((true, _))));
@@ -235,6 +230,12 @@ fn natives(lua: &Lua, bridge: &Bridge, failure: &Failure) -> mlua::Result<Table>
     let here = failure.clone();
     let trace = move |lua: &Lua, error: Value| trace::trace(lua, &here, error);
     native.raw_set("trace", lua.create_function(trace)?)?;
+    // Whether `unpack` from an index to another has more results than Lua's stack has room for.
+    let too_many = |_: &Lua, (first, last): (Value, Value)| {
+        let int = |value: &Value| arguments::to_number(value).map_or(1, number::to_int);
+        Ok(i64::from(int(&last)) - i64::from(int(&first)) >= 8_000)
+    };
+    native.raw_set("too_many", lua.create_function(too_many)?)?;
     let number = |_: &Lua, value: Value| Ok(arguments::to_number(&value));
     native.raw_set("number", lua.create_function(number)?)?;
     let frozen = lua.create_table()?;
