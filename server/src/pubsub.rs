@@ -6,28 +6,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coterie_protocol::interests::Interests;
 use coterie_protocol::news::{LinkId, News};
 use coterie_protocol::pubsub::{
     Kind, MESSAGE_BYTES_MAX, Message, NAME_BYTES_MAX, NAMES_PER_CALL_MAX, PubSubAnswer,
-    PubSubRequest, homes, live,
+    PubSubRequest,
 };
-use coterie_protocol::{decode, encode, method};
+use coterie_protocol::{decode, encode};
 use coterie_redis_compat::glob;
 use coterie_rpc::Responder;
-use coterie_types::NodeId;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::news::{Item, NewsLink, NewsLinks};
-use crate::peers::Peers;
-
-/// How long a home may take before its deputy is asked.
-const HOME_TIMEOUT: Duration = Duration::from_secs(1);
-/// Pause before a message is tried again that no server took.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// See the module's head.
 #[derive(Debug)]
@@ -132,13 +124,6 @@ impl PubSub {
         receivers
     }
 
-    /// Whether anybody may want a message on this channel. A message that nobody wants need not
-    /// even be made.
-    pub(crate) fn is_wanted(&self, kind: Kind, channel: &[u8]) -> bool {
-        self.any.load(Ordering::Acquire)
-            && !self.interests.lock().of_message(kind, channel).is_empty()
-    }
-
     /// Whether anybody subscribes to anything here; costs nothing.
     pub(crate) fn any(&self) -> bool {
         self.any.load(Ordering::Acquire)
@@ -158,53 +143,6 @@ impl PubSub {
             channel: Bytes::copy_from_slice(channel),
             payload: Bytes::copy_from_slice(payload),
         })
-    }
-
-    /// Publishes a message at its channel's home, for a script that runs here. Returns the number
-    /// of receivers. Errors: no home took it in time, with the last reason.
-    pub(crate) async fn publish(
-        &self,
-        peers: &Peers,
-        here: NodeId,
-        (kind, channel, payload): (Kind, Bytes, Bytes),
-        deadline: Instant,
-    ) -> Result<u64, String> {
-        // Calls of two scripts may overtake one another: each has a publisher of its own.
-        let message = Message {
-            publisher: getrandom::u64().map_err(|error| error.to_string())?,
-            number: 1,
-            kind,
-            channel,
-            payload,
-        };
-        check(&message)?;
-        let body = encode(&PubSubRequest::Publish(message.clone()));
-        let mut last = "no server is known".to_owned();
-        loop {
-            let catalog = peers.catalog();
-            let homes = homes(live(&catalog), kind, &message.channel);
-            for home in homes.into_iter().flatten() {
-                if home == here {
-                    return Ok(self.deliver(message));
-                }
-                let left = deadline.saturating_duration_since(Instant::now());
-                let timeout = left.min(HOME_TIMEOUT);
-                match peers
-                    .call(home, method::PUBSUB, body.clone(), timeout)
-                    .await
-                {
-                    Ok(answer) => match decode(&answer) {
-                        Ok(PubSubAnswer::Count(count)) => return Ok(count),
-                        other => last = format!("node {home}: {other:?}"),
-                    },
-                    Err(reason) => last = reason,
-                }
-            }
-            if Instant::now() + PAUSE >= deadline {
-                return Err(last);
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
     }
 
     /// The interests, without those of links that are over.

@@ -92,7 +92,7 @@ impl<'w> Proxy<'w> {
             let answer = self.ask().await;
             assert_eq!(answer.epoch, self.epoch);
             if !answer.news.is_empty() {
-                return answer.news.iter().map(|news| text(news)).collect();
+                return answer.news.iter().map(text).collect();
             }
         }
         panic!("no news came");

@@ -10,7 +10,7 @@ use coterie_redis_compat::errors::{
 };
 use coterie_redis_compat::{
     Command, CommandError, Fault, Flags, ROWS, Reply, Resolved, Resp, Run, ScriptCall, Txn,
-    execute, parse_table, resolve, row_number,
+    execute, parse_table, row_number,
 };
 use coterie_types::{TableId, UnixMillis};
 
@@ -190,7 +190,8 @@ impl ScriptState<'_, '_> {
     /// Whether the user of the script may run a command; `None` if there is no such command.
     #[must_use]
     pub fn may_call(&self, args: &[Bytes]) -> Option<bool> {
-        let row = match resolve(args) {
+        let command = Resolved::new(self.table, args.to_vec());
+        let row = match command.row() {
             Ok(row) => row,
             // Redis does not count the words.
             Err(CommandError::WrongArity(name)) => &ROWS[row_number(name)?],

@@ -135,7 +135,7 @@ pub(crate) async fn random_seen_key(
                 for key in seen_items(&page.reply, user)? {
                     found += 1;
                     // Each of the keys so far has the same chance.
-                    if random() % found == 0 {
+                    if random().is_multiple_of(found) {
                         drawn = Some(Bytes::copy_from_slice(&key));
                     }
                 }

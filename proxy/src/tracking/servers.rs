@@ -148,12 +148,11 @@ pub(super) async fn look_after(servers: Arc<Servers>, prefixes: Prefixes, named_
         version.borrow_and_update();
         if !prefixes().is_empty() {
             for addr in live {
-                if !tasks.contains_key(&addr) {
+                tasks.entry(addr).or_insert_with_key(|addr| {
                     let servers = Arc::clone(&servers);
                     let (prefixes, anew) = (Arc::clone(&prefixes), Arc::clone(&named_anew));
-                    let task = tokio::spawn(name(servers, addr.clone(), prefixes, anew));
-                    tasks.insert(addr, task);
-                }
+                    tokio::spawn(name(servers, addr.clone(), prefixes, anew))
+                });
             }
         }
         let changed = async {

@@ -151,7 +151,8 @@ impl Wishes {
     pub(crate) fn tracker(&self, row: &Command, caching: bool) -> Option<Tracker> {
         let on = self.on.as_ref()?;
         let caching = self.caching || caching;
-        let keeps = !on.bcast && !(on.optin && !caching) && !(on.optout && caching);
+        let is_asked_for = (caching || !on.optin) && !(caching && on.optout);
+        let keeps = is_asked_for && !on.bcast;
         let (link, client) = self.name;
         let tracker = Tracker {
             link,

