@@ -14,8 +14,10 @@ use coterie_lua::{Engine, Resp, Script, ScriptError, Stop};
 
 /// Runs a script that is stopped when it runs for long, and checks the engine.
 fn run(engine: &mut Engine, body: &[u8], args: &[Bytes], reply: Option<&[u8]>) {
-    let mut host = Scripted::default();
-    host.stop = Some((20, Stop::Killed));
+    let mut host = Scripted {
+        stop: Some((20, Stop::Killed)),
+        ..Scripted::default()
+    };
     host.replies.extend(reply.map(Bytes::copy_from_slice));
     let script = Script::new(Bytes::copy_from_slice(body));
     for resp in [Resp::V2, Resp::V3] {
@@ -105,8 +107,10 @@ fn libraries() {
             return;
         };
         for function in &library.functions {
-            let mut host = Scripted::default();
-            host.stop = Some((20, Stop::Killed));
+            let mut host = Scripted {
+                stop: Some((20, Stop::Killed)),
+                ..Scripted::default()
+            };
             let call = call(&[], Resp::V3);
             let result = engine.call(&library.name, &function.name, call, &mut host);
             assert_ne!(result, Err(ScriptError::NoFunction));
