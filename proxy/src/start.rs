@@ -71,11 +71,8 @@ pub struct Handle {
     router: Arc<Router>,
     stop: CancellationToken,
     listener: JoinHandle<()>,
-    follower: JoinHandle<()>,
-    users: JoinHandle<()>,
-    places: JoinHandle<()>,
-    subscriptions: JoinHandle<()>,
-    prefixes: JoinHandle<()>,
+    /// They go on until the last client has its replies.
+    followers: Vec<JoinHandle<()>>,
     /// Reports this proxy to meta.
     reports: JoinHandle<()>,
     roster: Arc<Roster>,
@@ -99,11 +96,7 @@ impl Handle {
         self.stop.cancel();
         // A task that panicked needs no waiting.
         let _ = self.listener.await;
-        self.follower.abort();
-        self.users.abort();
-        self.places.abort();
-        self.subscriptions.abort();
-        self.prefixes.abort();
+        self.followers.iter().for_each(JoinHandle::abort);
         self.peers.shutdown().await;
         if let Some(endpoint) = self.endpoint {
             endpoint.shutdown().await;
@@ -162,49 +155,22 @@ pub async fn start_with(
     let catalog = meta.follow(None);
     let metrics = Metrics::new(telemetry);
     let (replies, requests) = client_memory(&config);
-    let news = NewsReader::new(rpc.clone(), Arc::clone(&metrics));
     let settings = Arc::new(Settings::new(&config));
-    let pushes = Arc::new(PushRules {
-        settings: Arc::clone(&settings),
-        budget: replies.budget.clone(),
-        metrics: Arc::clone(&metrics),
-    });
-    let clients = Arc::new(Clients::new(pushes));
-    let tracking = Tracking::new(
-        Arc::clone(&clients),
-        Arc::clone(&settings),
-        Arc::clone(&metrics),
-        rpc.clone(),
-        Arc::clone(&news),
-        catalog.clone(),
-    );
-    let router = Arc::new(Router {
-        cache: Arc::new(RangeCache::new()),
-        links: Links::new(rpc.clone()),
-        tracking: Arc::clone(&tracking),
-        rpc,
-        metrics: Arc::clone(&metrics),
-        replies: replies.clone(),
-        request_timeout: config.request_timeout,
-    });
+    let parts = (&rpc, &metrics, &settings);
+    let messages = Messages::new(&config, parts, &catalog, &replies);
+    let router = router(&config, &messages, (rpc, &metrics), &replies);
     let ready = health.component("proxy");
-    let follower = tokio::spawn(follow(Arc::clone(&router), catalog.clone(), ready));
     let scan_places = Arc::new(ScanPlaces::new(Arc::clone(&metrics)));
-    let looked_after = Arc::clone(&scan_places).look_after(Arc::clone(&router));
-    let io_threads = config.io_threads();
-    let pubsub = PubSub::new(
-        Arc::clone(&clients),
-        Arc::clone(&metrics),
-        Arc::clone(&news),
-        router.rpc.clone(),
-        io_threads.get(),
-    );
-    news.begin(vec![
-        Arc::clone(&pubsub) as Arc<dyn Reader>,
-        Arc::clone(&tracking) as Arc<dyn Reader>,
+    let mut followers = messages.follow(&catalog);
+    followers.extend([
+        tokio::spawn(follow(Arc::clone(&router), catalog.clone(), ready)),
+        tokio::spawn(Arc::clone(&scan_places).look_after(Arc::clone(&router))),
     ]);
-    let prefixes = tokio::spawn(Arc::clone(&tracking).look_after());
-    let subscriptions = tokio::spawn(Arc::clone(&pubsub).follow(catalog.clone()));
+    let Messages {
+        clients,
+        tracking,
+        pubsub,
+    } = messages;
     let roster = Arc::new(Roster::new(report(&config, addr, peers.local_addr())));
     clients.number_from(roster.own().number);
     let keeping = Arc::clone(&roster).keep(meta.clone(), Arc::clone(&clients));
@@ -240,14 +206,14 @@ pub async fn start_with(
         io_threads: config.io_threads().get(),
         stopping: Arc::default(),
     });
-    let users = tokio::spawn(follow_users(
+    followers.push(tokio::spawn(follow_users(
         Arc::clone(&shared.rights),
         shared.catalog.clone(),
         Arc::clone(&shared.clients),
         shared.meta.clone(),
         of_file,
-    ));
-    let threads = IoThreads::start(io_threads, &shared).map_err(RunError::Threads)?;
+    )));
+    let threads = IoThreads::start(config.io_threads(), &shared).map_err(RunError::Threads)?;
     look_after_memory(&shared, replies, requests, &stop);
     door.open(Arc::new(Peers(Arc::clone(&shared))));
     let listener = Listener::new(sockets, shared, threads, config.drain_timeout);
@@ -257,16 +223,84 @@ pub async fn start_with(
         router,
         listener: tokio::spawn(listener.run(stop.clone())),
         stop,
-        follower,
-        users,
-        places: tokio::spawn(looked_after),
-        subscriptions,
-        prefixes,
+        followers,
         reports: tokio::spawn(keeping),
         roster,
         meta,
         peers,
         endpoint: None,
+    })
+}
+
+/// The clients, and the sources of messages that they did not ask for.
+struct Messages {
+    clients: Arc<Clients>,
+    tracking: Arc<Tracking>,
+    pubsub: Arc<PubSub>,
+}
+
+impl Messages {
+    fn new(
+        config: &Config,
+        (rpc, metrics, settings): (&Client, &Arc<Metrics>, &Arc<Settings>),
+        catalog: &watch::Receiver<Arc<Catalog>>,
+        replies: &ClientMemory,
+    ) -> Self {
+        let news = NewsReader::new(rpc.clone(), Arc::clone(metrics));
+        let clients = Arc::new(Clients::new(Arc::new(PushRules {
+            settings: Arc::clone(settings),
+            budget: replies.budget.clone(),
+            metrics: Arc::clone(metrics),
+        })));
+        let tracking = Tracking::new(
+            Arc::clone(&clients),
+            Arc::clone(settings),
+            Arc::clone(metrics),
+            rpc.clone(),
+            Arc::clone(&news),
+            catalog.clone(),
+        );
+        let pubsub = PubSub::new(
+            Arc::clone(&clients),
+            Arc::clone(metrics),
+            Arc::clone(&news),
+            rpc.clone(),
+            config.io_threads().get(),
+        );
+        news.begin(vec![
+            Arc::clone(&pubsub) as Arc<dyn Reader>,
+            Arc::clone(&tracking) as Arc<dyn Reader>,
+        ]);
+        Self {
+            clients,
+            tracking,
+            pubsub,
+        }
+    }
+
+    /// Starts the tasks that tell servers of interests.
+    fn follow(&self, catalog: &watch::Receiver<Arc<Catalog>>) -> Vec<JoinHandle<()>> {
+        vec![
+            tokio::spawn(Arc::clone(&self.tracking).look_after()),
+            tokio::spawn(Arc::clone(&self.pubsub).follow(catalog.clone())),
+        ]
+    }
+}
+
+fn router(
+    config: &Config,
+    messages: &Messages,
+    (rpc, metrics): (Client, &Arc<Metrics>),
+    replies: &ClientMemory,
+) -> Arc<Router> {
+    Arc::new(Router {
+        cache: Arc::new(RangeCache::new()),
+        links: Links::new(rpc.clone()),
+        tracking: Arc::clone(&messages.tracking),
+        rpc,
+        metrics: Arc::clone(metrics),
+        replies: replies.clone(),
+        request_timeout: config.request_timeout,
     })
 }
 

@@ -6,8 +6,8 @@
 //!
 //! A leader needs no memory of scripts: a proxy sends a script with its body. `EVALSHA` becomes
 //! `EVAL`, and `FCALL` becomes `_FCALL`, with the code of the library as its last word. The keys
-//! stay where they are, so that the rows of the client's commands route these words, too. A user who
-//! may not do everything sends its rules along (`_EVAL_AS`, `_FCALL_AS`): the leader checks the
+//! stay where they are, so that the rows of the client's commands route these words, too. A user
+//! without all rights sends its rules along (`_EVAL_AS`, `_FCALL_AS`): the leader checks the
 //! commands of the script by them.
 
 use crate::command::{Command, Part, Topic, command};

@@ -217,10 +217,11 @@ fn shared_rule(grammar: &mut Grammar, rows: &[&'static Command]) -> String {
         8 => format!("&{}", grammar.pick(&PATTERNS)),
         9 => (*grammar.pick(&SINGLE)).to_owned(),
         10 => format!(
-            "+{}|{}",
-            grammar.pick(rows).name,
-            grammar.pick(&["0", "get", "k1"])
-        ),
+                "+{}|{}",
+                let row: &&Command = grammar.pick(rows);
+        row.name,
+                grammar.pick(&["0", "get", "k1"])
+            ),
         _ => (*grammar.pick(&ODD)).to_owned(),
     }
 }
@@ -393,7 +394,8 @@ fn keys_of_random_commands(grammar: &mut Grammar) -> BTreeSet<Bytes> {
 }
 
 fn grammar_row(grammar: &mut Grammar, rows: &[&'static Command]) -> &'static Command {
-    *grammar.pick(rows)
+    let row: &&Command = grammar.pick(rows);
+    row
 }
 
 fn secret(key: &Bytes) -> Vec<u8> {
@@ -432,8 +434,10 @@ fn no_command_shows_the_value_of_a_key_that_its_user_may_not_read() {
         .collect();
     let (mut ran, mut showed) = (0, 0);
     for _ in 0..25 {
-        let mut store = Store::default();
-        store.now = 1;
+        let mut store = Store {
+            now: 1,
+            ..Store::default()
+        };
         fill(&mut store, &keys);
         let mut rules = words("on +@all");
         let mut unreadable = Vec::new();

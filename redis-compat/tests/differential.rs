@@ -182,8 +182,10 @@ fn every_command_does_something() {
     let mut calls: BTreeMap<&str, (usize, BTreeSet<Bytes>)> = BTreeMap::new();
     for seed in 0..600 {
         let mut grammar = Grammar::new(seed);
-        let mut store = Store::default();
-        store.now = 1_700_000_000_000;
+        let mut store = Store {
+            now: 1_700_000_000_000,
+            ..Store::default()
+        };
         for _ in 0..COMMANDS_PER_RUN {
             let args = command(&mut grammar, &rows);
             let reply = store.run(0, &args, Resp::V2);

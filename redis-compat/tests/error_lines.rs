@@ -594,7 +594,8 @@ const NOT_COMPARED: &[&str] = &[
     "ERR The user executing the script can't publish to the channel mentioned in the command",
     "ERR There was an error trying to save the ACLs. Please check the server logs for more \
      information",
-    // They take a function, a script that is busy, no room, or a payload; or a script's name follows.
+    // They take a function, a script that is busy, no room, or a payload; or the name of a script
+    // follows.
     "ERR Bad number of keys provided",
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
     "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE.",

@@ -40,8 +40,8 @@ impl FrameFlags {
     /// The frame's only command may wait for data. Only in a frame's bytes; in memory
     /// [`Frame::wait`] holds the rest.
     pub const WAITS: Self = Self(32);
-    /// The frame carries the client that keeps what it reads. Only in a frame's bytes; in memory
-    /// [`Frame::tracker`] holds it.
+    /// The frame carries the client that keeps the values it reads. Only in a frame's bytes; in
+    /// memory [`Frame::tracker`] holds it.
     pub const TRACKED: Self = Self(64);
     /// A command runs a script: the leader runs the whole frame once, and its effects go through
     /// the log.
@@ -72,7 +72,7 @@ pub struct Wait {
     pub waited_ms: u64,
 }
 
-/// A client that keeps what it reads (CLIENT TRACKING), or that is not to be told of its own
+/// A client that keeps the values it reads (CLIENT TRACKING), or that is not to be told of its own
 /// changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tracker {
@@ -82,7 +82,7 @@ pub struct Tracker {
     pub client: u64,
     /// The proxy is to be told when a key changes that the frame reads.
     pub reads: bool,
-    /// The client is not to be told of what the frame changes (NOLOOP): who is told of a change
+    /// The client is not to be told of the frame's changes (NOLOOP): the receiver of a change
     /// learns that this client made it.
     pub writes: bool,
 }
@@ -219,7 +219,7 @@ pub struct Frame<C = FrameCommand> {
     pub reply_room: Option<usize>,
     /// Set if the frame's only command may wait for data.
     pub wait: Option<Wait>,
-    /// Set if the client keeps what it reads.
+    /// Set if the client keeps the values it reads.
     pub tracker: Option<Tracker>,
     /// Keys that must be unchanged; only with [`FrameFlags::TRANSACTION`].
     pub watches: Vec<Watch>,

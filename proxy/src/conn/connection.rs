@@ -497,7 +497,7 @@ impl<S: Socket> Connection<S> {
 }
 
 fn wait_for_map(router: &Arc<crate::router::Router>, generation: u64) -> BoxFuture<'static, ()> {
-    const PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+    const PAUSE: Duration = Duration::from_millis(50);
     let router = Arc::clone(router);
     Box::pin(async move { router.cache.newer_than(generation, PAUSE).await })
 }

@@ -1,6 +1,6 @@
 //! The rights of a user go with its scripts: the leader that runs a script checks its commands.
 //!
-//! A user who may do everything sends none. Another's `EVAL` becomes `_EVAL_AS`, and `_FCALL`
+//! A user with all rights sends none. Another's `EVAL` becomes `_EVAL_AS`, and `_FCALL`
 //! becomes `_FCALL_AS`, with the rules as the last word; the keys stay where they are.
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use coterie_redis_compat::acl::User;
 
 use super::call::Call;
 
-/// The words that are sent for a user who may do everything, and for others.
+/// The words that are sent for a user with all rights, and for others.
 const NAMES: [(&str, &str); 4] = [
     ("EVAL", "_EVAL_AS"),
     ("EVAL_RO", "_EVAL_RO_AS"),

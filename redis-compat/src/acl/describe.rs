@@ -27,8 +27,8 @@ impl User {
         words.join(&b' ').into()
     }
 
-    /// Its rules without flags and passwords, for a leader that runs a script of the user; `None` if
-    /// it may do everything.
+    /// Its rules without flags and passwords, for a leader that runs a script of the user;
+    /// `None` if it may do everything.
     #[must_use]
     pub fn script_rules(&self) -> Option<Bytes> {
         let described = || Bytes::from(self.selector_words().join(&b' '));

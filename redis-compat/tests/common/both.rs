@@ -143,7 +143,7 @@ impl<'a> Both<'a> {
 
     /// The same with replies to `DUMP`, ours and theirs.
     pub(crate) fn exchange_replies(&mut self, [ours, theirs]: &[Bytes; 2]) -> bool {
-        let payloads = [ours, theirs].map(|reply| bulk(reply));
+        let payloads = [ours, theirs].map(bulk);
         let [Some(our_payload), Some(their_payload)] = payloads else {
             self.expect(ours == theirs, ours, theirs);
             return false;

@@ -1,6 +1,11 @@
 //! Values of settings, read as Redis reads them (`config.c`, `util.c`).
 
+use bytes::Bytes;
 use coterie_redis_compat::number;
+
+pub(in crate::commands) fn decimal(value: impl ToString) -> Bytes {
+    Bytes::from(value.to_string())
+}
 
 pub(super) fn check_number(value: &[u8], least: i64, most: i64) -> Result<(), String> {
     // Those that count bytes may be written with a unit.
