@@ -217,11 +217,10 @@ fn shared_rule(grammar: &mut Grammar, rows: &[&'static Command]) -> String {
         8 => format!("&{}", grammar.pick(&PATTERNS)),
         9 => (*grammar.pick(&SINGLE)).to_owned(),
         10 => format!(
-                "+{}|{}",
-                let row: &&Command = grammar.pick(rows);
-        row.name,
-                grammar.pick(&["0", "get", "k1"])
-            ),
+            "+{}|{}",
+            grammar.pick(rows).name,
+            grammar.pick(&["0", "get", "k1"])
+        ),
         _ => (*grammar.pick(&ODD)).to_owned(),
     }
 }
