@@ -110,7 +110,7 @@ impl ForAll {
                     }
                 }
             }
-            Some(Handler::Alone(run)) => {
+            Some(Handler::Alone(run) | Handler::AlsoQueued(run)) => {
                 let now = Instant::now();
                 let call = Call {
                     row,
@@ -268,7 +268,12 @@ mod tests {
             assert!(
                 matches!(
                     handler(row),
-                    Some(Handler::Now(_) | Handler::OfClients(_) | Handler::Alone(_))
+                    Some(
+                        Handler::Now(_)
+                            | Handler::OfClients(_)
+                            | Handler::Alone(_)
+                            | Handler::AlsoQueued(_)
+                    )
                 ),
                 "{name}"
             );

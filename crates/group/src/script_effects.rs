@@ -286,13 +286,14 @@ mod tests {
     fn the_layout_in_the_log_is_pinned() {
         let mut out = BytesMut::new();
         effects().encode(&mut out);
-        let frame = b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\xac\x02\xab\x02\x44\
+        let frame = b"\x01\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\xac\x02\xab\x02\x84\x01\
             \x01\x03\x07watched\x05token\x06answer";
         let changes = b"\x01\x04\x00\x00\x08\
             \x02\x03\x01a\x01\x08\x00\x01\x07value\x03\x01b\x00\
             \x02\x03\x06spread\x01\x06\x00\x05field\x01\x01v\
             \x03\x06spread\x01\x06\x01\x05field\x00\
-            \x01\x03\x01b\x09\x0a";
+            \x01\x03\x01b\x09\x0a\
+            \x01\x03\x01b\x03del";
         let expected = [&frame[..], changes].concat();
         assert_eq!(&out[..16], [&7_u64.to_le_bytes()[..], &[0xff; 8]].concat());
         assert_eq!(&out[16..], expected);

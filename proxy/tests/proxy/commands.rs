@@ -186,7 +186,8 @@ async fn there_is_nothing_to_save_and_nobody_to_shut_down() {
     let proxy = cluster.proxy("").await;
     let mut client = Client::connect(proxy.addr).await;
     let refused = "-ERR Command not allowed inside a transaction\r\n";
-    let no_shutdown = "-ERR Errors trying to SHUTDOWN. Check logs.\r\n";
+    let no_shutdown = "-ERR SHUTDOWN is refused: other clients use this proxy. Stop its process with \
+        SIGTERM\r\n";
     expect(
         &mut client,
         &[
