@@ -340,9 +340,10 @@ impl Command {
     #[must_use]
     pub fn all_categories(&self) -> Categories {
         let has = |flag| self.flags.contains(flag);
+        let is_script = self.categories.contains(Categories::SCRIPTING);
         let implied = [
             (has(Flags::WRITE), Categories::WRITE),
-            (has(Flags::READ), Categories::READ),
+            (has(Flags::READ) && !is_script, Categories::READ),
             (
                 has(Flags::ADMIN),
                 Categories::ADMIN.with(Categories::DANGEROUS),

@@ -2,7 +2,7 @@
 
 use super::sparse::Way;
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[PFADD], &[]);
 
@@ -34,6 +34,7 @@ fn pfadd(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     if changed {
         found.new.forget_count();
         txn.put_hyperloglog(key, found)?;
+        txn.notify(Classes::STRING, "pfadd", key);
     } else if let Some(old) = found.old {
         txn.mark_raw(key, old.into())?;
     }

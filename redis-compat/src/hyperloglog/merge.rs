@@ -4,7 +4,7 @@ use super::layout::REGISTERS;
 use super::sparse::Way;
 use super::value::Form;
 use crate::command::{Command, Part, Topic, command};
-use crate::{Args, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
+use crate::{Args, Classes, EvalError, Flags as F, KeyFlags as K, Reply, Txn};
 
 pub(super) const PART: Part = Part::new(&[PFMERGE], &[]);
 
@@ -52,5 +52,6 @@ fn pfmerge(txn: &mut Txn<'_>, args: &Args<'_>) -> Result<Reply, EvalError> {
     }
     found.new.forget_count();
     txn.put_hyperloglog(key, found)?;
+    txn.notify(Classes::STRING, "pfadd", key);
     Ok(Reply::OK)
 }

@@ -9,7 +9,7 @@ use super::layout::{HEADER, NOT_A_HYPERLOGLOG, REGISTERS};
 use super::sparse::{Raised, Run, Way};
 use super::{dense, hash, sparse};
 use crate::string::StringValue;
-use crate::{Classes, CommandError, EvalError, Txn};
+use crate::{CommandError, EvalError, Txn};
 
 const MAGIC: &[u8; 4] = b"HYLL";
 const FORM_AT: usize = 4;
@@ -224,9 +224,7 @@ impl Txn<'_> {
         let expires_at = changing.old.and_then(|old| old.expires_at());
         let bytes = changing.new.into_bytes();
         self.check_len(bytes.len())?;
-        self.put_raw(key.clone(), bytes, expires_at)?;
-        self.notify(Classes::STRING, "pfadd", key);
-        Ok(())
+        self.put_raw(key.clone(), bytes, expires_at)
     }
 }
 
