@@ -56,14 +56,14 @@ const ANY: F = F::NOSCRIPT
 const WRITES: F = ANY.with(F::MAY_REPLICATE);
 const READS: F = ANY.with(F::READ);
 
-const RW_KEYS: &[KeySpec] = &[K::RW_ACCESS_UPDATE
-    .at(2)
-    .counted()
-    .notes("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")];
-const RO_KEYS: &[KeySpec] = &[K::RO_ACCESS
-    .at(2)
-    .counted()
-    .notes("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS")];
+const RW_KEYS: &[KeySpec] =
+    &[WRITTEN
+        .notes("We cannot tell how the keys will be used so we assume the worst, RW and UPDATE")];
+const RO_KEYS: &[KeySpec] = &[
+    READ.notes("We cannot tell how the keys will be used so we assume the worst, RO and ACCESS")
+];
+const WRITTEN: KeySpec = K::RW_ACCESS_UPDATE.at(2).counted();
+const READ: KeySpec = K::RO_ACCESS.at(2).counted();
 
 const OF_SCRIPT: &str = "Depends on the script that is executed.";
 const OF_FUNCTION: &str = "Depends on the function that is executed.";
@@ -91,7 +91,7 @@ const ROWS: &[Command] = &[
     command(Topic::Scripting, "evalsha")
         .syntax("sha1 numkeys [key ...] [arg ...]")
         .flags(WRITES)
-        .keys(RW_KEYS)
+        .keys(&[WRITTEN])
         .check(check_sha)
         .runs_script()
         .docs(
@@ -106,7 +106,7 @@ const ROWS: &[Command] = &[
     command(Topic::Scripting, "evalsha_ro")
         .syntax("sha1 numkeys [key ...] [arg ...]")
         .flags(READS)
-        .keys(RO_KEYS)
+        .keys(&[READ])
         .check(check_sha)
         .runs_script()
         .docs(

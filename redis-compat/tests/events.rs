@@ -140,7 +140,6 @@ fn random_commands_tell_the_events_that_redis_tells() {
         "xgroup-createconsumer",
         "setbit",
         "pfadd",
-        "sortstore",
         "incrby",
         "append",
         "new",
