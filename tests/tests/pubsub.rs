@@ -246,8 +246,9 @@ fn publishing_goes_on_when_any_server_is_killed() -> anyhow::Result<()> {
                 lost += number - last - 1;
                 last = number;
             }
-            // They were under way to the proxy when the home died.
-            ensure!(lost < 50, "{lost} messages were lost");
+            // They were under way to the proxy when the home died: those of milliseconds. Without
+            // the deputy those of seconds would be, some thousands.
+            ensure!(lost < 500, "{lost} messages were lost");
         }
         stop.store(true, Ordering::Relaxed);
         for publisher in publishing {
