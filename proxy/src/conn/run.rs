@@ -26,6 +26,10 @@ impl<S: Socket> Connection<S> {
     /// Runs a command. `handler` carries it out if no group does.
     pub(super) fn run_call(&mut self, mut call: Call, handler: Option<Handler>) {
         if self.shared.monitors.any() {
+            if matches!(handler, Some(Handler::Session(SessionCommand::Reset))) {
+                // As in Redis, the client does not see the end of its own MONITOR.
+                self.shared.monitors.remove(self.client.id);
+            }
             self.show(&mut call);
         }
         match handler {
