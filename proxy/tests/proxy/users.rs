@@ -80,7 +80,7 @@ async fn every_command_is_checked_before_it_begins() {
     let proxy = cluster.proxy("").await;
     let mut admin = Client::connect(proxy.addr).await;
     admin
-        .run("ACL SETUSER alice on >pw ~a* &news.* +@all -del")
+        .run("ACL SETUSER alice on >pw ~a* &news.* +@all -del -config|set")
         .await;
     let mut alice = Client::log_in(proxy.addr, "alice").await;
     expect(
@@ -93,6 +93,10 @@ async fn every_command_is_checked_before_it_begins() {
             (
                 "DEL a1",
                 "-NOPERM this user has no permissions to run the 'del' command\r\n",
+            ),
+            (
+                "COTERIE ALL CONFIG SET slowlog-max-len 5",
+                "-NOPERM this user has no permissions to run the 'config|set' command\r\n",
             ),
             ("GET a1", "$1\r\n1\r\n"),
             ("WATCH b1", NO_KEY),

@@ -34,7 +34,8 @@ pub(super) fn proxies(call: &Remote) -> Reply {
 }
 
 /// `COTERIE ALL command [argument ...]`: the replies of all proxies, each behind the address where
-/// its proxy listens. A proxy that does not answer has an error there.
+/// its proxy listens. A proxy that does not answer has an error there. The user must be allowed to
+/// run the command.
 pub(super) async fn all(call: &Remote) -> Result<Reply, CommandError> {
     let command = ForAll {
         args: call.args[2..].to_vec(),
@@ -44,6 +45,10 @@ pub(super) async fn all(call: &Remote) -> Result<Reply, CommandError> {
     let row = resolve(&command.args)?;
     if !is_for_all(row) {
         return Err(not_for_all(&command.args));
+    }
+    if let Some(user) = &call.user {
+        let checked = user.check(row, &command.args);
+        checked.map_err(|denial| denial.error(row))?;
     }
     let own = call.shared.roster.own();
     let all = call.shared.roster.all();
