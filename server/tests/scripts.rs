@@ -26,6 +26,11 @@ use coterie_types::{FrameSeq, SessionId, TableId};
 const FOREVER: &str = "while true do end";
 
 fn frame(seq: u64, commands: &[&[&str]], flags: FrameFlags) -> Bytes {
+    plain_frame(seq, commands, flags.with(FrameFlags::SCRIPTS))
+}
+
+/// A frame whose proxy knows that no command of it runs a script.
+fn plain_frame(seq: u64, commands: &[&[&str]], flags: FrameFlags) -> Bytes {
     let command = |words: &&[&str]| FrameCommand {
         table: TableId(0),
         args: words
@@ -34,7 +39,7 @@ fn frame(seq: u64, commands: &[&[&str]], flags: FrameFlags) -> Bytes {
             .collect(),
     };
     let frame = Frame {
-        flags: flags.with(FrameFlags::SCRIPTS),
+        flags,
         session: SessionId(70 + u64::from(flags.has(FrameFlags::READ_ONLY))),
         seq: FrameSeq(seq),
         acknowledged_below: FrameSeq(1),
@@ -164,7 +169,7 @@ async fn a_busy_script_is_told_to_others_and_is_ended_without_a_trace() {
     let mut seq = 10;
     loop {
         seq += 1;
-        let other = frame(seq, &[&["set", "other", "1"]], FrameFlags::default());
+        let other = plain_frame(seq, &[&["set", "other", "1"]], FrameFlags::default());
         match world.sends(&other).await {
             FrameReply::Refused(Refusal::Busy { function: false }) => break,
             FrameReply::Done(_) => tokio::time::sleep(Duration::from_millis(5)).await,
