@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use coterie_group::Arriving;
 use coterie_protocol::catalog::Catalog;
 use coterie_protocol::frozen::{FrozenAnswer, FrozenRead, FrozenRequest};
@@ -133,21 +132,6 @@ impl Peers {
             }
         }
         Err(last)
-    }
-
-    /// Calls another node.
-    #[allow(dead_code, reason = "scripts publish by it")]
-    pub(crate) async fn call(
-        &self,
-        node: NodeId,
-        method: u16,
-        body: Bytes,
-        timeout: Duration,
-    ) -> Result<Bytes, String> {
-        let addr = self.addresses.address(node);
-        let addr = addr.ok_or_else(|| format!("node {node} has no address"))?;
-        let answer = self.rpc.call(&addr, method, body, timeout).await;
-        answer.map_err(|error| format!("node {node}: {error}"))
     }
 
     /// The newest catalog here.
