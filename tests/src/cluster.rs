@@ -268,6 +268,14 @@ impl Cluster {
         text.parse().with_context(|| format!("group {text:?}"))
     }
 
+    /// The member that leads the group that owns a key, once every group has a leader.
+    pub fn leader_of(&mut self, key: &str, within: Duration) -> anyhow::Result<String> {
+        let group = self.group_of(key)?;
+        let leaders = self.wait_for_leaders(within)?;
+        let leader = leaders.get(&group).cloned();
+        leader.with_context(|| format!("no leader of group {group}"))
+    }
+
     /// The unannounced alarms in the logs.
     #[must_use]
     pub fn alarms(&self) -> Vec<String> {

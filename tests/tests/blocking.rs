@@ -9,7 +9,7 @@ use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use coterie_tests::cluster::{Admin, Cluster, Role, To};
+use coterie_tests::cluster::{Cluster, Role, To};
 use coterie_tests::connection::Connection;
 use coterie_tests::resp::Reply;
 use coterie_tests::{settings, wait};
@@ -110,19 +110,6 @@ fn phase(
 }
 
 /// The server that leads the queue's group.
-fn leader(cluster: &mut Cluster) -> anyhow::Result<String> {
-    let group = cluster.group_of(QUEUE)?;
-    let leaders = cluster.wait_for_leaders(WITHIN)?;
-    leaders.get(&group).cloned().context("a leader")
-}
-
-fn other_group(admin: &Admin) -> anyhow::Result<u64> {
-    let owner = admin.range_of(QUEUE)?.group;
-    let groups = admin.groups()?;
-    let other = groups.iter().find(|group| group.id != owner);
-    Ok(other.context("another group")?.id)
-}
-
 #[test]
 fn every_element_is_popped_once_through_kills_and_moves() -> anyhow::Result<()> {
     let mut cluster = Cluster::builder()
@@ -132,7 +119,7 @@ fn every_element_is_popped_once_through_kills_and_moves() -> anyhow::Result<()> 
     cluster.hold_still(WITHIN)?;
     phase(&mut cluster, "quiet", |_| Ok(()))?;
     phase(&mut cluster, "kill", |cluster| {
-        let leader = leader(cluster)?;
+        let leader = cluster.leader_of(QUEUE, WITHIN)?;
         cluster.process(&leader).kill();
         std::thread::sleep(Duration::from_secs(1));
         cluster.restart(&leader)
@@ -142,7 +129,7 @@ fn every_element_is_popped_once_through_kills_and_moves() -> anyhow::Result<()> 
         let admin = cluster.admin();
         let group = admin.range_of(QUEUE)?.group;
         for _ in 0..3 {
-            let leader = leader(cluster)?;
+            let leader = cluster.leader_of(QUEUE, WITHIN)?;
             let leader = cluster.node_of(&leader)?;
             let nodes = admin.nodes()?;
             let to = nodes.iter().find(|node| node.id != leader);
@@ -153,7 +140,7 @@ fn every_element_is_popped_once_through_kills_and_moves() -> anyhow::Result<()> 
     })?;
     phase(&mut cluster, "move", |cluster| {
         let admin = cluster.admin();
-        let job = admin.move_range(QUEUE, To::Group(other_group(&admin)?))?;
+        let job = admin.move_range(QUEUE, To::Group(admin.other_group(QUEUE)?))?;
         admin.finish(job, WITHIN).map(drop)
     })
 }
@@ -166,7 +153,7 @@ fn a_client_that_waits_is_served_after_its_range_has_moved() -> anyhow::Result<(
     let mut waits = connect(&cluster.proxy());
     waits.send(&["BLPOP", QUEUE, "0"])?;
     wait_for_blocked(&cluster, 1)?;
-    let job = admin.move_range(QUEUE, To::Group(other_group(&admin)?))?;
+    let job = admin.move_range(QUEUE, To::Group(admin.other_group(QUEUE)?))?;
     admin.finish(job, WITHIN)?;
     connect(&cluster.proxy()).call(&["RPUSH", QUEUE, "x"])?;
     let reply = waits.receive()?;

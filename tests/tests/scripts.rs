@@ -30,12 +30,6 @@ fn connect(addr: &str) -> Connection {
     Connection::open(addr, WITHIN).expect("connects")
 }
 
-fn leader(cluster: &mut Cluster, key: &str) -> anyhow::Result<String> {
-    let group = cluster.group_of(key)?;
-    let leaders = cluster.wait_for_leaders(WITHIN)?;
-    leaders.get(&group).cloned().context("a leader")
-}
-
 /// The counts that scripts have returned, and how many calls may or may not have been applied.
 #[derive(Default)]
 struct Counted {
@@ -75,7 +69,7 @@ fn a_limiter_counts_exactly_while_leaders_are_killed() -> anyhow::Result<()> {
     let count = || counted.counts.lock().expect("no panic").len();
     for _ in 0..2 {
         let before = count();
-        let leader = leader(&mut cluster, "limit")?;
+        let leader = cluster.leader_of("limit", WITHIN)?;
         cluster.process(&leader).kill();
         wait::until("scripts run on", WITHIN, || {
             ensure!(

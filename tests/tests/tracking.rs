@@ -9,7 +9,7 @@ use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use coterie_tests::cluster::{Admin, Cluster, Role, To};
+use coterie_tests::cluster::{Cluster, Role, To};
 use coterie_tests::connection::Connection;
 use coterie_tests::resp::Reply;
 use coterie_tests::wait;
@@ -188,19 +188,6 @@ fn phase(
     Ok(())
 }
 
-fn leader(cluster: &mut Cluster, key: &str) -> anyhow::Result<String> {
-    let group = cluster.group_of(key)?;
-    let leaders = cluster.wait_for_leaders(WITHIN)?;
-    leaders.get(&group).cloned().context("a leader")
-}
-
-fn other_group(admin: &Admin, key: &str) -> anyhow::Result<u64> {
-    let owner = admin.range_of(key)?.group;
-    let groups = admin.groups()?;
-    let other = groups.iter().find(|group| group.id != owner);
-    Ok(other.context("another group")?.id)
-}
-
 #[test]
 fn no_client_keeps_an_old_value_through_kills_and_moves() -> anyhow::Result<()> {
     let mut cluster = Cluster::builder()
@@ -210,7 +197,7 @@ fn no_client_keeps_an_old_value_through_kills_and_moves() -> anyhow::Result<()> 
     cluster.hold_still(WITHIN)?;
     phase(&mut cluster, "quiet", |_| Ok(()))?;
     phase(&mut cluster, "kill", |cluster| {
-        let leader = leader(cluster, "a:0")?;
+        let leader = cluster.leader_of("a:0", WITHIN)?;
         cluster.process(&leader).kill();
         std::thread::sleep(Duration::from_secs(1));
         cluster.restart(&leader)
@@ -219,7 +206,7 @@ fn no_client_keeps_an_old_value_through_kills_and_moves() -> anyhow::Result<()> 
     phase(&mut cluster, "transfer", |cluster| {
         let admin = cluster.admin();
         let group = admin.range_of("h:1")?.group;
-        let leader = leader(cluster, "h:1")?;
+        let leader = cluster.leader_of("h:1", WITHIN)?;
         let leader = cluster.node_of(&leader)?;
         let nodes = admin.nodes()?;
         let to = nodes.iter().find(|node| node.id != leader);
@@ -227,7 +214,7 @@ fn no_client_keeps_an_old_value_through_kills_and_moves() -> anyhow::Result<()> 
     })?;
     phase(&mut cluster, "move", |cluster| {
         let admin = cluster.admin();
-        let job = admin.move_range("t:2", To::Group(other_group(&admin, "t:2")?))?;
+        let job = admin.move_range("t:2", To::Group(admin.other_group("t:2")?))?;
         admin.finish(job, WITHIN).map(drop)
     })
 }

@@ -92,6 +92,14 @@ impl Admin {
         found.with_context(|| format!("no range holds {key:?}"))
     }
 
+    /// A group that does not own a key.
+    pub fn other_group(&self, key: &str) -> anyhow::Result<u64> {
+        let owner = self.range_of(key)?.group;
+        let mut groups = self.groups()?.into_iter();
+        let other = groups.find(|group| group.id != owner);
+        Ok(other.context("another group")?.id)
+    }
+
     /// The running jobs, and the ended jobs that meta still keeps.
     pub fn jobs(&self) -> anyhow::Result<Vec<Job>> {
         self.rows(&["JOBS"], Job::read)
